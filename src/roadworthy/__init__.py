@@ -1,0 +1,6 @@
+"""Roadworthy takes an AI proof of concept onto the road and keeps it roadworthy."""
+
+from roadworthy.core.views import view
+
+__all__ = ["view"]
+__version__ = "0.1.0"

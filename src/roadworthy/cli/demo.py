@@ -1,0 +1,48 @@
+"""`roadworthy demo`: an example from raw rows to a rehearsed and served system."""
+
+from __future__ import annotations
+
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Annotated, Literal
+
+from cyclopts import Parameter
+
+from roadworthy.app import open_home, run_rehearsal
+from roadworthy.cli.output import HomeFolder, Json, Seed, home_of, print_json, progress, say
+from roadworthy.cli.rehearse import show
+from roadworthy.cli.serve import Port, serve_home
+from roadworthy.examples.fraud.simulate import simulate
+from roadworthy.flows.declare import read_system
+
+Days = Annotated[int, Parameter(help="Days of history to simulate.")]
+
+
+def demo(
+    example: Literal["fraud"] = "fraud",
+    *,
+    days: Days = 183,
+    seed: Seed = 0,
+    home: HomeFolder = None,
+    port: Port = None,
+    serve: Annotated[bool, Parameter(help="Serve the result when the rehearsal is done.")] = True,
+    json: Json = False,
+) -> None:
+    """Simulate six months of card payments, rehearse the whole operation over them, and serve the result."""
+    folder = home_of(home)
+    with as_file(files(f"roadworthy.examples.{example}") / "system") as system:
+        project = read_system(Path(system))
+        data = folder / "data" / project.system.name
+        data.mkdir(parents=True, exist_ok=True)
+        with progress("simulating", quiet=json) as report:
+            simulate(data, days=days, seed=seed, progress=lambda done, total: report(done, total, ""))
+        with open_home(folder) as opened, progress("rehearsing", quiet=json) as report:
+            result = run_rehearsal(opened, project, data, seed=seed, progress=report).report
+    if json:
+        print_json(result)
+    else:
+        show(result)
+    if serve:
+        if not json:
+            say()
+        serve_home(folder, port)

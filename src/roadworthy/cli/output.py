@@ -1,0 +1,103 @@
+"""What the commands share: their common options, printing records, and progress that never disturbs `--json`."""
+
+from __future__ import annotations
+
+import math
+import os
+import sys
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Annotated, Any
+
+import msgspec
+from cyclopts import Parameter
+from rich.console import Console
+from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
+from rich.table import Table
+
+from roadworthy.flows.rehearse import Progress as Report
+from roadworthy.settings import Settings, read
+
+System = Annotated[Path, Parameter(help="Folder of the system, with its system.yaml.")]
+HomeFolder = Annotated[Path | None, Parameter(help="Folder of the store; default: the setting `home`.")]
+Data = Annotated[
+    Path | None,
+    Parameter(help="Folder whose files take the sources' place by stem, such as transactions.parquet."),
+]
+Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON document and nothing else.")]
+Seed = Annotated[int, Parameter(help="Seed of everything that is drawn.")]
+
+SYSTEM = Path()
+
+
+def settings() -> Settings:
+    """The settings of this process."""
+    return read(os.environ)
+
+
+def home_of(home: Path | None) -> Path:
+    """The home that was asked for, or that of the settings."""
+    return home or settings().home
+
+
+def print_json(document: Any) -> None:
+    """One JSON document on stdout; what is not a finite number is null."""
+    sys.stdout.buffer.write(msgspec.json.format(msgspec.json.encode(finite(document)), indent=2) + b"\n")
+    sys.stdout.flush()
+
+
+def finite(value: Any) -> Any:
+    """The same document with null where a float is not finite."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, Mapping):
+        return {str(name): finite(each) for name, each in value.items()}
+    if isinstance(value, list | tuple):
+        return [finite(each) for each in value]
+    return value
+
+
+def say(text: str = "", style: str = "") -> None:
+    """One line for a person."""
+    Console(highlight=False, soft_wrap=True).print(text, style=style or None, markup=False)
+
+
+def table(columns: list[str], rows: list[list[str]], *, right: tuple[int, ...] = ()) -> None:
+    """A table for a person; the columns in `right` are aligned right."""
+    out = Table(box=None, pad_edge=False, header_style="dim")
+    for place, column in enumerate(columns):
+        out.add_column(column, justify="right" if place in right else "left")
+    for row in rows:
+        out.add_row(*row)
+    Console(highlight=False, width=None if sys.stdout.isatty() else 140).print(out)
+
+
+@contextmanager
+def progress(what: str, *, quiet: bool) -> Iterator[Report]:
+    """A progress bar on stderr: (done, total, remark). Silent when `quiet`."""
+    bar = Progress(
+        TextColumn(what), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[remark]}"), TimeRemainingColumn(),
+        console=Console(stderr=True), transient=True, disable=quiet,
+    )  # fmt: skip
+    with bar:
+        task = bar.add_task(what, total=None, remark="")
+
+        def report(done: int, total: int, remark: str) -> None:
+            bar.update(task, completed=done, total=total, remark=remark)
+
+        yield report
+
+
+def money(amount: float | None, currency: str) -> str:
+    """An amount as a person reads it."""
+    return "unknown" if amount is None else f"{amount:,.0f} {currency}"
+
+
+def interval(estimate: Mapping[str, Any], digits: int = 3) -> str:
+    """An estimate with its interval."""
+    if estimate["estimate"] is None:
+        return "not enough data"
+    low, high = estimate["low"], estimate["high"]
+    around = f" [{low:,.{digits}f}, {high:,.{digits}f}]" if low is not None else " [unknown]"
+    return f"{estimate['estimate']:,.{digits}f}{around}"

@@ -1,0 +1,75 @@
+"""`roadworthy rehearse`: the whole operation over history."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+from cyclopts import Parameter
+
+from roadworthy.app import open_home, run_rehearsal
+from roadworthy.cli.output import (
+    SYSTEM,
+    Data,
+    HomeFolder,
+    Json,
+    Seed,
+    System,
+    home_of,
+    interval,
+    money,
+    print_json,
+    progress,
+    say,
+    table,
+)
+from roadworthy.flows.declare import read_system
+
+Batch = Annotated[int, Parameter(help="Rows decided at once; the log does not depend on it.")]
+
+
+def rehearse(
+    *, system: System = SYSTEM, data: Data = None, home: HomeFolder = None, seed: Seed = 0, batch: Batch = 10_000,
+    json: Json = False,
+) -> None:  # fmt: skip
+    """Run history through the live code: decisions, reviewers, delayed outcomes, retraining. Says what it was worth."""
+    project = read_system(system)
+    with open_home(home_of(home)) as opened, progress("rehearsing", quiet=json) as report:
+        result = run_rehearsal(opened, project, data, seed=seed, batch=batch, progress=report).report
+    if json:
+        print_json(result)
+    else:
+        show(result)
+
+
+def show(result: dict[str, Any]) -> None:
+    """A rehearsal's result for a person: figures, then what they rest on."""
+    value, currency = result["value"], result["currency"]
+    say(f"{result['system']}: {result['from'][:10]} to {result['until'][:10]}, {result['decisions']:,} decisions, "
+        f"{result['rejections']:,} rejections, in {result['seconds']:.0f} s")  # fmt: skip
+    per_day = result["value"]["per_day"]
+    say(f"  value     {money(value['total'], currency)}; a day {interval(per_day, 0)} {currency}")
+    say(f"  gain      {interval(value['gain_over_rule'], 0)} {currency} a day over the rule")
+    baselines = [[name.replace("_", " "), money(amount, currency)] for name, amount in value["baselines"].items()]
+    table(["  baseline", "total"], [[f"  {name}", amount] for name, amount in baselines], right=(1,))
+    actions = ", ".join(f"{action} {count:,}" for action, count in result["actions"].items())
+    say(f"  actions   {actions}")
+    reviews = result["reviews"]
+    say(f"  reviews   {reviews['worked']:,} worked of {reviews['cases']:,} cases; room for {reviews['capacity']:,.0f}")
+    spread = [f"{each['accuracy']:.0%}: {money(each['total'], currency)}" for each in value["reviewer_accuracy"]]
+    if spread:
+        say(f"  total if reviewers are right in   {'   '.join(spread)}")
+    show_trainings(result["trainings"])
+    for assumption in result["assumptions"]:
+        say(f"  * {assumption}", "dim")
+    say(f"  log {result['log_digest']}")
+
+
+def show_trainings(trainings: list[dict[str, Any]]) -> None:
+    """Trainings as a table: what each model is made of and what it is worth."""
+    rows = []
+    for each in trainings:
+        metrics = each["evidence"]
+        precision = interval(metrics["average_precision"]) if metrics else "-"
+        rows.append([f"  {each['at'][:10]}", (each["release"] or "-")[:12], f"{each['rows']:,}", f"{each['positives']:,}",
+                     precision, "released" if each["released"] else "kept out", each["why"]])  # fmt: skip
+    table(["  trained", "release", "rows", "true", "average precision", "", "value"], rows, right=(2, 3))

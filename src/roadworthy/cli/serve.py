@@ -1,0 +1,32 @@
+"""`roadworthy serve`: decisions over HTTP, and the pages."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+from cyclopts import Parameter
+
+from roadworthy.app import open_app, open_home
+from roadworthy.cli.output import HomeFolder, home_of, say, settings
+from roadworthy.errors import InputError
+from roadworthy.web.server import run
+
+Port = Annotated[int | None, Parameter(help="Port; 0 picks a free one; default: the setting `port`.")]
+
+
+def serve(*, home: HomeFolder = None, port: Port = None) -> None:
+    """Serve every system of the home that has a live release, on this machine."""
+    serve_home(home_of(home), port)
+
+
+def serve_home(home: Path, port: int | None) -> None:
+    """Open the home and serve it until told to stop."""
+    chosen = settings()
+    with open_home(home) as opened:
+        app = open_app(opened, chosen)
+        if not app.served:
+            raise InputError(f"the home {home} has no live release", hint="`roadworthy train` or `rehearse` makes one")
+        systems = ", ".join(app.systems())
+        run(app, chosen.host, chosen.port if port is None else port,
+            lambda address: say(f"serving {systems} at {address}  (Ctrl-C stops)"))  # fmt: skip

@@ -1,0 +1,40 @@
+"""`roadworthy train`: a release with its evidence, from everything that is known."""
+
+from __future__ import annotations
+
+from roadworthy.app import open_home, run_training
+from roadworthy.cli.output import (
+    SYSTEM,
+    Data,
+    HomeFolder,
+    Json,
+    Seed,
+    System,
+    home_of,
+    interval,
+    print_json,
+    say,
+    table,
+)
+from roadworthy.flows.declare import read_system
+
+
+def train(
+    *, system: System = SYSTEM, data: Data = None, home: HomeFolder = None, seed: Seed = 0, json: Json = False
+) -> None:
+    """Train on what is known, test on the newest labelled days, and keep the release that serving will use."""
+    project = read_system(system)
+    with open_home(home_of(home)) as opened:
+        draft = run_training(opened, project, data, seed=seed)
+    manifest = draft.release.manifest
+    if json:
+        print_json(
+            {"system": manifest.system, "release": draft.release.digest, "kind": manifest.kind, **draft.evidence}
+        )
+        return
+    say(f"{manifest.system}: release {draft.release.digest[:12]} ({manifest.kind})")
+    for part, counts in draft.evidence["parts"].items():
+        say(f"  {part:<10}{counts['rows']:>9,} rows, {counts['positives']:,} true")
+    rows = [[f"  {name.replace('_', ' ')}", interval(each), f"{each['n']:,}"]
+            for name, each in draft.evidence["metrics"].items()]  # fmt: skip
+    table(["  on the test part", "estimate [95 %]", "rows"], rows, right=(2,))

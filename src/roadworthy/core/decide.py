@@ -1,0 +1,181 @@
+"""From input rows and their facts to decisions: the stages, as a tuple of pure functions.
+
+    derive -> score -> calibrate -> judge -> route -> explain
+
+Each takes a release and the work so far and returns the work with its own columns added. No stage looks across rows.
+The contract is checked before (`core.contract.check`), because a rejected row must not become an event of a view, and
+facts are fetched between the two.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+
+import numpy as np
+
+from roadworthy.core.batch import Batch, Column, Floats, concat, text
+from roadworthy.core.draws import uniform
+from roadworthy.core.explain import Reason
+from roadworthy.core.explain import explain as reasons_of
+from roadworthy.core.features import compute
+from roadworthy.core.policy import Judgement
+from roadworthy.core.policy import judge as judge_rows
+from roadworthy.core.release import REVIEW_PRICE, Release
+
+SCORE_QUANTUM = 1e-6  # scores are rounded to this before the policy: BLAS sums a row alone with another last bit
+AUTO, REVIEW, GUARDRAIL, FALLBACK, TODAY = "auto", "review", "guardrail", "fallback", "rule"
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Work:
+    """A batch on its way through the stages; arrays have shape (rows,)."""
+
+    rows: Batch
+    facts: Batch
+    ids: Sequence[bytes]
+    features: Batch = field(default_factory=lambda: Batch({}, 0))
+    score: Floats = field(default_factory=lambda: np.empty(0))
+    failed: Column = field(default_factory=lambda: np.empty(0, object))  # why there is no score, or None
+    probability: Floats = field(default_factory=lambda: np.empty(0))
+    judgement: Judgement | None = None
+    tier: Column = field(default_factory=lambda: np.empty(0, object))
+    cases: Sequence[bytes] = ()
+    reasons: Sequence[tuple[Reason, ...]] = ()
+
+    @property
+    def judged(self) -> Judgement:
+        assert self.judgement is not None, "the stage `judge` has not run"
+        return self.judgement
+
+
+def derive(release: Release, work: Work) -> Work:
+    """The features. Rows whose features cannot be computed have none, and say why."""
+    length = len(work.rows)
+    failed = text([None] * length)
+    if release.predict is None:
+        return replace(work, failed=failed, features=Batch({}, length))
+
+    def features(rows: slice) -> Batch:
+        columns = {**work.rows.take(rows).columns, **work.facts.take(rows).columns}
+        return compute(release.features, columns, rows.stop - rows.start)
+
+    computed = _each(features, slice(0, length), failed, _no_features(release))
+    return replace(work, failed=failed, features=replace(computed, categories=release.manifest.categories))
+
+
+def score(release: Release, work: Work) -> Work:
+    """The model's score in [0, 1], rounded to its quantum; missing where the model raised or answered nonsense."""
+    length = len(work.rows)
+    failed = work.failed.copy()
+    if release.predict is None:
+        return replace(work, score=np.full(length, np.nan))
+    predict = release.predict
+
+    def scores(rows: slice) -> Batch:
+        raw = np.asarray(predict(work.features.take(rows)), np.float64)
+        if raw.shape != (rows.stop - rows.start,):
+            raise ValueError(f"expected one score a row, got shape {raw.shape}")
+        return Batch({"score": raw}, len(raw))
+
+    raw = _each(scores, slice(0, length), failed, {"score": np.full(1, np.nan)})["score"]
+    raw = np.where(failed == None, raw, np.nan)  # noqa: E711  elementwise
+    nonsense = ~((raw >= 0) & (raw <= 1)) & (failed == None)  # noqa: E711
+    failed[nonsense] = "the model's score is not a number in [0, 1]"
+    rounded = np.rint(np.where(nonsense, np.nan, raw) / SCORE_QUANTUM) * SCORE_QUANTUM
+    return replace(work, score=rounded, failed=failed)
+
+
+def calibrate(release: Release, work: Work) -> Work:
+    """The score as a probability, rounded to the same quantum."""
+    probability = release.calibration(work.score)
+    return replace(work, probability=np.rint(probability / SCORE_QUANTUM) * SCORE_QUANTUM)
+
+
+def judge(release: Release, work: Work) -> Work:
+    """The action: by the rule of today for a release without a model, else by highest expected value."""
+    system = release.system
+    price = work.facts[REVIEW_PRICE]
+    judgement = judge_rows(system, work.rows, work.probability, price)
+    if release.predict is None:
+        forced = system.rule.when.fires(work.rows)
+        by_rule = text([system.decision.actions[0]] * len(work.rows))
+        by_rule[forced] = system.rule.then
+        guarded = np.array([bool(fired) for fired in judgement.guardrails], np.bool_)
+        judgement = replace(judgement, action=np.where(guarded, judgement.action, by_rule))
+    return replace(work, judgement=judgement)
+
+
+def route(release: Release, work: Work) -> Work:
+    """Which way each row goes: automatically, to a person (with a case), by a guardrail, or the fallback."""
+    judged = work.judged
+    base = TODAY if release.predict is None else AUTO
+    tier = text([base] * len(work.rows))
+    reviewers = release.system.reviewers
+    to_review = judged.action == (reviewers.action if reviewers else None)
+    tier[to_review] = REVIEW
+    tier[np.array([bool(fired) for fired in judged.guardrails], np.bool_)] = GUARDRAIL
+    if release.predict is not None:
+        tier[(work.failed != None) & (tier != GUARDRAIL)] = FALLBACK  # noqa: E711  elementwise
+    cases = [b""] * len(work.rows)
+    for row in np.flatnonzero(to_review):
+        cases[row] = case_id(work.ids[row])
+    return replace(work, tier=tier, cases=cases)
+
+
+def explain(release: Release, work: Work) -> Work:
+    """Reasons for decisions that are adverse (not the first declared action) or go to review."""
+    reasons: list[tuple[Reason, ...]] = [()] * len(work.rows)
+    if release.predict is not None:
+        adverse = (work.judged.action != release.system.decision.actions[0]) & ~np.isnan(work.score)
+        rows = np.flatnonzero(adverse)
+        if len(rows):
+            found = reasons_of(release.predict, work.features.take(rows), work.score[rows], release.reference)
+            for row, each in zip(rows.tolist(), found, strict=True):
+                reasons[row] = each
+    return replace(work, reasons=reasons)
+
+
+Stage = Callable[[Release, Work], Work]
+STAGES: tuple[Stage, ...] = (derive, score, calibrate, judge, route, explain)
+
+
+def decide(release: Release, rows: Batch, facts: Batch, ids: Sequence[bytes], stages: Sequence[Stage] = STAGES) -> Work:
+    """Take valid rows with their facts through the stages.
+
+    `facts` holds the columns of the release's views and `review_price`; `ids` are the decisions' ids.
+    """
+    work = Work(rows, facts, ids)
+    for stage in stages:
+        work = stage(release, work)
+    return work
+
+
+def case_id(decision: bytes) -> bytes:
+    """The id of the case a decision opens: drawn from the decision's id, so a replay opens the same."""
+    first, second = uniform("case", [decision])[0], uniform("case/2", [decision])[0]
+    return int(first * 2**56).to_bytes(8, "big") + int(second * 2**56).to_bytes(8, "big")
+
+
+def _no_features(release: Release) -> dict[str, Column]:
+    """One row of missing features, standing where they could not be computed."""
+    return {
+        feature.name: text([None]) if feature.name in release.manifest.categories else np.full(1, np.nan)
+        for feature in release.features
+    }
+
+
+def _each(function: Callable[[slice], Batch], rows: slice, failed: Column, instead: dict[str, Column]) -> Batch:
+    """`function` over all rows at once; when it raises, over halves, so that one bad row spoils no other.
+
+    This keeps the path row-local under exceptions. The rows that raise by themselves get `instead` and their error's text.
+    """
+    try:
+        return function(rows)
+    except Exception as error:
+        if rows.stop - rows.start <= 1:
+            failed[rows] = f"{type(error).__name__}: {error}"[:200]
+            return Batch(dict(instead), rows.stop - rows.start)
+        middle = (rows.start + rows.stop) // 2
+        halves = slice(rows.start, middle), slice(middle, rows.stop)
+        return concat([_each(function, half, failed, instead) for half in halves])

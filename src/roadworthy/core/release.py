@@ -1,0 +1,106 @@
+"""A release: contract, views, features, model, calibration, policy and code under one digest of content.
+
+`Manifest` is what is digested and stored; `Release` is the same thing ready to decide. Evidence points at the digest and
+is not part of it.
+"""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import msgspec
+
+from roadworthy.core.batch import Batch, Floats
+from roadworthy.core.calibrate import Calibration
+from roadworthy.core.contract import Contract
+from roadworthy.core.explain import Reference
+from roadworthy.core.features import Feature
+from roadworthy.core.system import System
+from roadworthy.core.views import Fact, View, facts_of
+
+RULE = "rule"  # the kind of a release without a model: what is done today
+REVIEW_PRICE = "review_price"  # the fact that carries the shadow price of a review
+
+
+class Manifest(msgspec.Struct, frozen=True):
+    """The content of a release. Every file and the model stand as the SHA-256 of their bytes, in hex."""
+
+    system: str
+    kind: str  # `rule`, or a kind of model
+    files: dict[str, str]  # path in the system's folder -> digest
+    versions: dict[str, str]  # package -> version that computed, and must compute, its scores
+    model: str = ""
+    calibration: tuple[float, float, float] = (1.0, 1.0, 0.0)
+    features: tuple[str, ...] = ()
+    categories: dict[str, tuple[str, ...]] = {}
+    reference: dict[str, float | str | None] = {}
+    format: int = 1
+
+
+def canonical(manifest: Manifest) -> bytes:
+    """The bytes whose SHA-256 is the release's digest: JSON with sorted keys."""
+    return msgspec.json.encode(manifest, order="sorted")
+
+
+def digest_of(manifest: Manifest) -> str:
+    """The release's digest, 64 hex digits."""
+    return hashlib.sha256(canonical(manifest)).hexdigest()
+
+
+@dataclass(frozen=True, slots=True)
+class Release:
+    """A release that is ready to decide: nothing in it is read or computed again for a batch."""
+
+    digest: str
+    manifest: Manifest
+    system: System
+    contract: Contract
+    views: tuple[View, ...]
+    features: tuple[Feature, ...]
+    predict: Callable[[Batch], Floats] | None  # None for a rule
+    calibration: Calibration
+    descriptions: Mapping[str, str]
+
+    @property
+    def reference(self) -> Reference:
+        return self.manifest.reference
+
+    def facts(self) -> tuple[Fact, ...]:
+        """The facts its views answer, in their order."""
+        return tuple(fact for view in self.views for fact in facts_of(view))
+
+    def quanta(self) -> dict[str, float]:
+        """The quantum of every number column, with which values enter sums."""
+        return {field.name: field.multiple_of or 1e-6 for field in self.contract.fields if field.kind == "number"}
+
+
+def descriptions_of(contract: Contract, views: tuple[View, ...], features: tuple[Feature, ...]) -> dict[str, str]:
+    """What each feature is called in a reason, from the contract's and the functions' own words."""
+    columns = {field.name: field.business_name or field.description or "" for field in contract.fields}
+    words = {feature.name: feature.description for feature in features if feature.description}
+    for view in views:
+        for fact in facts_of(view):
+            words.setdefault(fact.name, _fact_in_words(fact, columns))
+    return {**{name: text.rstrip(".") for name, text in columns.items() if text}, **words}
+
+
+def _fact_in_words(fact: Fact, columns: Mapping[str, str]) -> str:
+    """Such as `mean payment amount of the same customer over 7d`."""
+    whose = f"of the same {fact.view.key.removesuffix('_id').replace('_', ' ')}"
+    what: dict[str, Any] = {
+        "count": "number of events",
+        "since": "seconds since the last event",
+        "last": f"last {_word(fact.column, columns)}",
+        "distinct": f"number of different {_word(fact.column, columns)}",
+    }
+    named = what.get(fact.aggregate, f"{fact.aggregate} {_word(fact.column, columns)}")
+    window = fact.name.rsplit("_", 1)[-1] if fact.window else ""
+    over = f" over {window}" if window else ""
+    return f"{named} {whose}{over}" + (f", {fact.view.lag} ago" if fact.lag else "")
+
+
+def _word(column: str, columns: Mapping[str, str]) -> str:
+    return columns.get(column, "").rstrip(".").lower() or column.replace("_", " ")

@@ -1,0 +1,143 @@
+"""What `system.yaml` declares, as data. Reading the file is `flows.declare`'s work."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from types import MappingProxyType
+from typing import Literal
+
+from roadworthy.core.expressions import Expression
+
+DAY = 86_400_000_000  # microseconds
+UNITS: Mapping[str, int] = MappingProxyType(
+    {"ms": 1_000, "s": 1_000_000, "m": 60_000_000, "h": 3_600_000_000, "d": DAY, "y": 365 * DAY}
+)
+
+
+def duration(text: str) -> int:
+    """Microseconds of a duration such as `7d`, `24h`, `50ms`. Raises ValueError for anything else."""
+    number = text.rstrip("abcdefghijklmnopqrstuvwxyz")
+    unit = text[len(number) :]
+    if unit not in UNITS or not number.isdigit():
+        raise ValueError(f"a duration such as 7d, 24h, 30m, 10s or 50ms, got {text!r}")
+    return int(number) * UNITS[unit]
+
+
+@dataclass(frozen=True, slots=True)
+class Owner:
+    """Who answers for the system."""
+
+    product: str
+    on_call: str
+    approvers: tuple[str, ...] = ()
+    cost_centre: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class Source:
+    """One declared table: its contract (a path in the folder) and its files (a glob)."""
+
+    contract: str
+    source: str
+
+
+@dataclass(frozen=True, slots=True)
+class Outcome:
+    """What turns out to be true: its table, its column, and when it can be relied on."""
+
+    contract: str
+    source: str
+    column: str
+    matures: int  # microseconds
+    absent: Literal["unknown", "false"] = "unknown"
+
+
+@dataclass(frozen=True, slots=True)
+class Decision:
+    """The decision itself: which columns identify, time and own a row, and which actions there are."""
+
+    id: str
+    at: str
+    actions: tuple[str, ...]
+    reveals: tuple[str, ...]  # actions after which the outcome can be seen
+    fallback: str
+    subject: str = ""
+
+
+@dataclass(frozen=True, slots=True)
+class ActionValue:
+    """Money of one action, when the outcome is true and when it is false; expressions over the input row."""
+
+    action: str
+    if_true: Expression
+    if_false: Expression
+
+
+@dataclass(frozen=True, slots=True)
+class Reviewers:
+    """People who look at cases. `then` is what happens to a case nobody reaches within `unworked_after`."""
+
+    capacity: float  # cases a day
+    cost: float  # money a case
+    accuracy: float
+    delay: int  # microseconds
+    unworked_after: int  # microseconds
+    then: str
+    action: str = "review"  # the action that sends a row to them
+
+
+@dataclass(frozen=True, slots=True)
+class Guardrail:
+    """An action that a rule forces; it also fires when one of its inputs is missing."""
+
+    when: Expression
+    then: str
+    why: str
+
+
+@dataclass(frozen=True, slots=True)
+class Rule:
+    """What is done today, without a model: the baseline, and the incumbent until a model is released."""
+
+    when: Expression
+    then: str
+
+
+@dataclass(frozen=True, slots=True)
+class Training:
+    """When models are trained and on what; all in microseconds."""
+
+    every: int = 28 * DAY
+    window: int = 90 * DAY  # how far back labelled rows are taken from
+    calibrate: int = 5 * DAY
+    test: int = 5 * DAY
+    first: int = 42 * DAY  # history needed before the first model
+
+
+@dataclass(frozen=True, slots=True)
+class Unenforced:
+    """A line of `system.yaml` that is understood but that nothing enforces yet."""
+
+    path: str
+    line: int
+
+
+@dataclass(frozen=True, slots=True)
+class System:
+    """One decision that a model takes part in, with its owner."""
+
+    name: str
+    purpose: str
+    timezone: str
+    owner: Owner
+    input: Source
+    outcome: Outcome
+    decision: Decision
+    currency: str
+    value: tuple[ActionValue, ...]
+    rule: Rule
+    reviewers: Reviewers | None = None
+    guardrails: tuple[Guardrail, ...] = ()
+    training: Training = field(default_factory=Training)
+    unenforced: tuple[Unenforced, ...] = ()

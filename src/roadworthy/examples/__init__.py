@@ -1,0 +1,1 @@
+"""Complete systems to start from, each with a simulator of its world."""

@@ -1,0 +1,1 @@
+"""Card fraud: a simulator of payments and the system that judges them."""

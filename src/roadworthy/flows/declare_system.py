@@ -1,0 +1,263 @@
+"""`system.yaml` as data: what it must hold, and every mistake in it."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+from typing import Literal, TypedDict, cast
+from zoneinfo import ZoneInfo, available_timezones
+
+from roadworthy.core.contract import ARTICLES, Contract
+from roadworthy.core.expressions import TermKind
+from roadworthy.core.system import (
+    ActionValue,
+    Decision,
+    Guardrail,
+    Outcome,
+    Owner,
+    Reviewers,
+    Rule,
+    Source,
+    System,
+    Training,
+    Unenforced,
+)
+from roadworthy.errors import nearest
+from roadworthy.flows.marked import Section, shown
+
+ENFORCED = ("system", "purpose", "timezone", "owner", "data", "decision", "value", "rule", "reviewers", "guardrails",
+            "training")  # fmt: skip
+UNDERSTOOD = ("kpis", "gates", "rollout", "watch", "retention", "regulation", "vendors")
+UNDERSTOOD_WITHIN = (("owner", "approvers"), ("owner", "cost_centre"), ("decision", "deadline"))
+BOOLEAN_WORDS = ("yes", "no", "on", "off", "true", "false", "y", "n")  # what YAML 1.1 reads as booleans
+
+
+@dataclass(frozen=True, slots=True)
+class Tables:
+    """What `data` says of the two tables: the section of each, and the path of its contract ("" if there is none)."""
+
+    input: Section
+    outcome: Section
+    paths: Mapping[str, str]
+
+
+def read_tables(top: Section) -> Tables:
+    """The section `data`. Its mistakes go to the section's problems."""
+    data = top.section("data", "the tables input and outcome")
+    data.known(("input", "outcome"))
+    sections = {name: data.section(name, "a table: its contract and its source") for name in ("input", "outcome")}
+    sections["input"].known(("contract", "source"))
+    sections["outcome"].known(("contract", "source", "column", "matures", "absent"))
+    return Tables(**sections, paths={name: _inside(section) for name, section in sections.items()})
+
+
+def read_system_yaml(top: Section, tables: Tables, contracts: Mapping[str, Contract]) -> System:
+    """The declared system. Mistakes go to the section's problems; when there are any, the result is not for use."""
+    top.known((*ENFORCED, *UNDERSTOOD))
+    kinds: Mapping[str, TermKind] = contracts["input"].kinds if "input" in contracts else _Anything()
+    decision = _decision(top.section("decision", "id, at and actions"), contracts.get("input"))
+    reviewers = _reviewers(top, decision.actions)
+    names = sorted(available_timezones())
+    return System(
+        name=top.read("system", _name, "a name of lower-case letters, digits and hyphens, such as card-fraud") or "",
+        purpose=top.text("purpose", default=""),
+        timezone=top.read("timezone", _timezone, "a timezone such as UTC or Europe/Berlin", names=names) or "",
+        owner=_owner(top.section("owner", "product and on_call: who answers for the system")),
+        input=Source(tables.paths["input"], tables.input.text("source", "a glob of files")),
+        outcome=_outcome(tables, contracts.get("outcome"), decision),
+        decision=decision,
+        **_money(top.section("value", "currency, and if_true and if_false of actions"), decision, reviewers, kinds),
+        rule=_rule(top.section("rule", "when and then: what is done today"), decision.actions, kinds),
+        reviewers=reviewers,
+        guardrails=tuple(_guardrail(each, decision, kinds) for each in top.sections("guardrails", "a list of rules")),
+        training=_training(top),
+        unenforced=_unenforced(top),
+    )
+
+
+class _Anything(dict[str, TermKind]):
+    """Kinds of columns that cannot be known, because the contract could not be read: every name is one."""
+
+    def __contains__(self, name: object) -> bool:
+        return True
+
+    def __missing__(self, name: str) -> TermKind:
+        return "unknown"
+
+
+def _inside(section: Section) -> str:
+    path = section.text("contract", "the path of a contract in the folder")
+    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
+        section.report("contract", "a path inside the folder", shown(path))
+        return ""
+    return path
+
+
+def _name(text: str) -> str:
+    return text if re.fullmatch(r"[a-z][a-z0-9-]{0,62}", text) else ""
+
+
+def _timezone(text: str) -> str:
+    try:
+        return ZoneInfo(text).key
+    except (KeyError, OSError):
+        raise ValueError(text) from None
+
+
+def _owner(section: Section) -> Owner:
+    section.known(("product", "on_call", "approvers", "cost_centre"))
+    return Owner(
+        section.text("product", "who answers for outcome and roadmap"),
+        section.text("on_call", "who maintains it and gets the alerts"),
+        section.texts("approvers", "a list of people", ()),
+        section.text("cost_centre", "a text (a number in quotes)", ""),
+    )
+
+
+def _outcome(tables: Tables, contract: Contract | None, decision: Decision) -> Outcome:
+    section = tables.outcome
+    column = section.text("column", "the column that says what turned out to be true")
+    if contract is not None and column:
+        field = contract.by_name.get(column)
+        if field is None:
+            hint = nearest(column, contract.kinds)
+            section.report("column", f"a column of {tables.paths['outcome']}", shown(column), hint)
+        elif field.kind != "number":
+            got = f"'{column}', {ARTICLES[field.logical_type]}"
+            section.report("column", "a column of 0 and 1, or of booleans", got)
+    if contract is not None and decision.id and decision.id not in contract.by_name:
+        hint = nearest(decision.id, contract.kinds)
+        section.report("contract", f"a contract with the column '{decision.id}' (decision.id)", "none", hint)
+    absent = section.choice("absent", ("unknown", "false"), "unknown or false", "unknown")
+    return Outcome(
+        tables.paths["outcome"],
+        section.text("source", "a glob of files"),
+        column,
+        section.duration("matures"),
+        cast("Literal['unknown', 'false']", absent),
+    )
+
+
+def _decision(section: Section, contract: Contract | None) -> Decision:
+    section.known(("id", "at", "subject", "actions", "reveals", "fallback", "deadline"))
+    actions = section.texts("actions", "a list of actions")
+    for position, action in enumerate(actions):
+        if action.lower() in BOOLEAN_WORDS:
+            hint, line = "YAML 1.1 reads it as a boolean; choose another word", section.line("actions")
+            section.report(f"actions[{position}]", "the name of an action", f"'{action}'", hint, line)
+        elif not re.fullmatch(r"[a-z][a-z0-9_]{0,62}", action):
+            expected = "a name of lower-case letters, digits and underscores"
+            section.report(f"actions[{position}]", expected, f"'{action}'", line=section.line("actions"))
+    if len(actions) == 1:
+        section.report("actions", "two actions or more", f"only '{actions[0]}'")
+    reveals = section.texts("reveals", "a list of the actions after which the outcome can be seen")
+    for action in reveals:
+        if actions and action not in actions:
+            section.report("reveals", "a declared action", f"'{action}'", nearest(action, actions))
+    return Decision(
+        id=_column(section, "id", contract),
+        at=_column(section, "at", contract, "time"),
+        actions=actions,
+        reveals=reveals,
+        fallback=section.choice("fallback", actions, "a declared action") if actions else "",
+        subject=_column(section, "subject", contract) if section.data.get("subject") is not None else "",
+    )
+
+
+def _column(section: Section, key: str, contract: Contract | None, kind: str = "") -> str:
+    name = section.text(key, "the name of a column")
+    field = contract.by_name.get(name) if contract is not None else None
+    if name and contract is not None and field is None:
+        section.report(key, "a column of the input contract", f"'{name}'", nearest(name, contract.kinds))
+    elif field is not None and kind and field.kind != kind:
+        section.report(key, f"a {kind}", f"'{name}', {ARTICLES[field.logical_type]}")
+    return name
+
+
+def _money(section: Section, decision: Decision, reviewers: Reviewers | None, kinds: Mapping[str, TermKind]) -> _Money:
+    reviewed = reviewers.action if reviewers is not None else None
+    for name in section.data:
+        if decision.actions and name != "currency" and name not in decision.actions:
+            hint = nearest(str(name), decision.actions)
+            section.report(str(name), "currency or a declared action", shown(name), hint)
+        elif name == reviewed:
+            hint = "it is worth what the reviewers save, less their cost"
+            section.report(str(name), f"no value for '{name}'", "one", hint)
+    found = []
+    for action in (each for each in decision.actions if each != reviewed):
+        one = section.section(action, f"the value of '{action}': if_true and if_false")
+        one.known(("if_true", "if_false"))
+        found.append(
+            ActionValue(action, one.expression("if_true", kinds, "number"), one.expression("if_false", kinds, "number"))
+        )
+    currency = section.read("currency", _currency, "a currency of three letters such as EUR")
+    return {"currency": currency or "", "value": tuple(found)}
+
+
+class _Money(TypedDict):
+    currency: str
+    value: tuple[ActionValue, ...]
+
+
+def _currency(text: str) -> str:
+    return text if re.fullmatch(r"[A-Z]{3}", text) else ""
+
+
+def _rule(section: Section, actions: tuple[str, ...], kinds: Mapping[str, TermKind]) -> Rule:
+    section.known(("when", "then"))
+    then = section.choice("then", actions, "a declared action")
+    return Rule(section.expression("when", kinds, "truth"), then)
+
+
+def _guardrail(section: Section, decision: Decision, kinds: Mapping[str, TermKind]) -> Guardrail:
+    section.known(("when", "then", "why"))
+    then = section.choice("then", decision.actions, "a declared action")
+    why = section.text("why", "the reason, in words")
+    return Guardrail(section.expression("when", kinds, "truth"), then, why)
+
+
+def _reviewers(top: Section, actions: tuple[str, ...]) -> Reviewers | None:
+    if "reviewers" not in top.data:
+        return None
+    section = top.section("reviewers", "capacity, cost, accuracy, delay, unworked_after and then")
+    section.known(("capacity", "cost", "accuracy", "delay", "unworked_after", "then", "action"))
+    action = section.choice("action", actions, "the declared action that sends a row to the reviewers", "review")
+    if actions and "action" not in section.data and action not in actions:
+        section.report("action", "the declared action that sends a row to the reviewers", "nothing", "action: NAME")
+    others = tuple(each for each in actions if each != action)
+    return Reviewers(
+        capacity=section.read("capacity", _capacity, "cases a day, such as 100/day") or 0.0,
+        cost=section.number("cost", "the cost of a case, 0 or more", 0.0, math.inf),
+        accuracy=section.number("accuracy", "a share from 0.5 to 1", 0.5, 1.0),
+        delay=section.duration("delay"),
+        unworked_after=section.duration("unworked_after"),
+        then=section.choice("then", others, "a declared action other than the review"),
+        action=action,
+    )
+
+
+def _capacity(text: str) -> float:
+    match = re.fullmatch(r"(\d+(?:\.\d+)?) ?/ ?day", text)
+    return float(match[1]) if match else 0.0
+
+
+def _training(top: Section) -> Training:
+    default = Training()
+    if "training" not in top.data:
+        return default
+    section = top.section("training", "durations: every, window, calibrate, test, first")
+    names = ("every", "window", "calibrate", "test", "first")
+    section.known(names)
+    return Training(**{name: section.duration(name, getattr(default, name)) for name in names})
+
+
+def _unenforced(top: Section) -> tuple[Unenforced, ...]:
+    found = [Unenforced(key, top.line(key)) for key in UNDERSTOOD if key in top.data]
+    for outer, inner in UNDERSTOOD_WITHIN:
+        if isinstance(top.data.get(outer), dict) and inner in top.data[outer]:
+            section = top.section(outer)
+            found.append(Unenforced(section.at(inner), section.line(inner)))
+    return tuple(sorted(found, key=lambda each: each.line))

@@ -1,0 +1,264 @@
+"""Rehearse: the whole operation over history, on its own clock, through the live code.
+
+Every row is decided by `Desk.take` with what was known then. Each simulated day ends with a tick: reviewers have worked
+the queue at their capacity, outcomes that the actions taken reveal are handed over (to be seen when they become known),
+the price of a review follows the volume, and, when due, a model is trained on what is known and released if its value
+holds against what it replaces. Nothing here reads a real clock or draws at random except by keyed hash.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from roadworthy.core import record
+from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints, concat, text
+from roadworthy.core.draws import uniform
+from roadworthy.core.policy import best_action, shadow_price
+from roadworthy.core.review import Case, Queue
+from roadworthy.core.running import RunningViews
+from roadworthy.core.system import DAY
+from roadworthy.errors import InputError
+from roadworthy.flows.declare import Project
+from roadworthy.flows.decide import Desk, Taken
+from roadworthy.flows.releases import Draft, rule_release
+from roadworthy.flows.world import World
+from roadworthy.flows.train import Examples, TrainFunction, fit
+from roadworthy.ports import Loader, Store
+
+BATCH = 10_000  # rows a batch at most; the log does not depend on it
+PRICE_DAYS = 7  # days of volume that the price of a review follows
+NON_INFERIORITY = 0.05  # a model may be worth this share less than the one it refreshes
+
+Progress = Callable[[int, int, str], None]  # (rows done, rows in all, the day)
+
+
+@dataclass(slots=True)
+class Diary:
+    """What has happened so far. Arrays have shape (rows,), in arrival order."""
+
+    action: Column  # as decided; None for a row that was not
+    final: Column  # after review; None while a case is open
+    draw: Floats  # of cases: a reviewer is right if it lies under their accuracy
+    probability: Floats
+    by_release: Ints  # the position in `releases` of the release that decided
+    worked: list[tuple[int, int]] = field(default_factory=list)  # (row, time of the verdict)
+    expired: list[int] = field(default_factory=list)
+    expired_a_day: list[int] = field(default_factory=list)
+    worked_a_day: list[int] = field(default_factory=list)
+    facts: list[tuple[Ints, Batch]] = field(default_factory=list)  # rows, and the facts they were decided on
+    gains: list[Floats] = field(default_factory=list)  # what reviews would have been worth, an array a day
+    prices: list[float] = field(default_factory=list)  # of a review, a day
+    trainings: list[dict[str, Any]] = field(default_factory=list)
+    releases: list[tuple[int, Draft]] = field(default_factory=list)  # (from when, what)
+    rejections: int = 0
+    repeats: int = 0
+    digest: record.LogDigest = field(default_factory=record.LogDigest)
+
+
+@dataclass(slots=True)
+class Rehearsal:
+    """One run: the declared system, its world, and the desk that decides."""
+
+    project: Project
+    world: World
+    train: TrainFunction
+    loader_for: Callable[[object], Loader]
+    seed: int
+    batch: int
+    desk: Desk
+    queue: Queue | None
+    diary: Diary
+    cases: list[Case] = field(default_factory=list)  # opened since the last tick
+
+    def run(self, progress: Progress) -> Diary:
+        """Go through all days; returns what happened."""
+        first, last = (int(self.world.known[end]) // DAY for end in (0, -1))
+        for day in range(first, last + 1):
+            end = (day + 1) * DAY
+            start, stop = np.searchsorted(self.world.known, [day * DAY, end], side="left").tolist()
+            self.diary.prices.append(self.desk.price)
+            self._decide(start, stop)
+            self._review(end)
+            self._reprice()
+            if self._training_due(day - first + 1):
+                self._train(end)
+            progress(stop, len(self.world.rows), str(np.datetime64(day, "D")))
+        return self.diary
+
+    def _decide(self, start: int, stop: int) -> None:
+        """Decide a day's rows, in batches that end before an outcome of their own rows could have been seen."""
+        gains: list[Floats] = [np.empty(0)]
+        while start < stop:
+            end = min(start + self.batch, stop, self._before_outcomes(start, stop))
+            rows = self.world.rows.take(slice(start, end))
+            bad = {row - start: self.world.faults[row] for row in self._bad(start, end)}
+            taken = self.desk.take(rows, bad, lambda row, rows=rows: _as_it_came(rows, row))
+            gains.append(self._note(taken, start + taken.new))
+            start = end
+        self.diary.gains.append(np.concatenate(gains))
+
+    def _bad(self, start: int, end: int) -> list[int]:
+        return [row for row in range(start, end) if row in self.world.faults] if self.world.faults else []
+
+    def _before_outcomes(self, start: int, stop: int) -> int:
+        """The end of the longest batch from `start` none of whose rows' outcomes is known within it."""
+        world = self.world
+        has = world.first[start + 1 : stop + 1] > world.first[start:stop]
+        if not has.any():
+            return stop
+        soonest = int(world.version_known[world.first[start:stop][has]].min())
+        return max(start + 1, int(np.searchsorted(world.known, soonest, side="left")))
+
+    def _note(self, taken: Taken, rows: Ints) -> Floats:
+        """Write a decided batch into the diary; returns what reviews of its rows would have been worth."""
+        diary, work = self.diary, taken.work
+        assert work is not None, "decided rows have work"
+        judged = work.judged
+        diary.action[rows], diary.final[rows] = judged.action, judged.action
+        diary.probability[rows] = work.probability
+        diary.by_release[rows] = len(diary.releases) - 1
+        diary.facts.append((rows, taken.facts))
+        diary.rejections += len(taken.items) - len(rows)
+        diary.repeats += len(taken.status) - len(taken.items)
+        diary.digest.add(taken.leaves)
+        opened = np.array([bool(case) for case in work.cases], np.bool_)
+        if opened.any():
+            self._open(taken, rows, opened)
+        self._reveal(rows[~opened], 0)
+        return judged.review_gain
+
+    def _open(self, taken: Taken, rows: Ints, opened: Bools) -> None:
+        work = taken.work
+        assert work is not None, "cases come from work"
+        self.diary.final[rows[opened]] = None
+        ids = [work.ids[row] for row in np.flatnonzero(opened)]
+        self.diary.draw[rows[opened]] = uniform(f"reviewer/{self.seed}", ids)
+        worth = np.nan_to_num(work.judged.review_gain[opened], nan=np.inf)  # a case of unknown worth goes first
+        for gain, at, row in zip(worth.tolist(), taken.known[opened].tolist(), rows[opened].tolist(), strict=True):
+            self.cases.append(Case(-gain, at, row))
+
+    def _review(self, end: int) -> None:
+        """Work the queue until the end of the day, then hand over the outcomes of the cases that ended."""
+        reviewers = self.project.system.reviewers
+        if self.queue is None or reviewers is None:
+            return
+        worked, expired = self.queue.advance(self.cases, end)
+        self.cases = []
+        rows = np.array([row for row, _ in worked], np.int64)
+        self.diary.final[rows] = verdicts(self.project, self.world, rows, self.diary.draw[rows], reviewers.accuracy)
+        self.diary.final[expired] = reviewers.then
+        self.diary.worked += worked
+        self.diary.expired += expired
+        self.diary.worked_a_day.append(len(worked))
+        self.diary.expired_a_day.append(len(expired))
+        self._reveal(np.sort(np.concatenate([rows, np.array(expired, np.int64)])), end)
+
+    def _reveal(self, rows: Ints, earliest: int) -> None:
+        """Hand over the outcomes that the actions let be seen. Each takes effect when it becomes known, and never
+        before `earliest`: rows up to then are already decided.
+        """
+        row, known, value, was = self.world.versions(rows[self._shown(rows)])
+        self.desk.views.learn(self.world.rows.take(row), self.world.at[row], np.maximum(known, earliest), value, was)
+
+    def _shown(self, rows: Ints) -> Bools:
+        actions = self.diary.action[rows]
+        shown = np.zeros(len(rows), np.bool_)
+        for action in self.project.system.decision.reveals:
+            shown |= actions == action
+        return shown
+
+    def _reprice(self) -> None:
+        """Set the price of a review from the volume of the last days: known then, a fact for tomorrow's rows."""
+        reviewers = self.project.system.reviewers
+        recent = [gains for gains in self.diary.gains[-PRICE_DAYS:] if np.isfinite(gains).any()]
+        if reviewers is not None and recent:
+            self.desk.price = shadow_price(np.concatenate(recent), len(recent), reviewers.capacity)
+
+    def _training_due(self, days: int) -> bool:
+        since = days * DAY - self.project.system.training.first
+        return since >= 0 and since % self.project.system.training.every == 0
+
+    def _train(self, now: int) -> None:
+        """Train on what is known now; release the model if its value holds against what it would replace."""
+        incumbent = self.diary.releases[-1][1].release
+        log: dict[str, Any] = {"at": now, "released": False, "digest": None, "kind": None, "evidence": {}}
+        self.diary.trainings.append(log)
+        try:
+            draft = fit(self.project, self.train, self.loader_for, self._examples(now), now, self.seed,
+                        {"champion": incumbent})  # fmt: skip
+        except InputError as error:
+            log["why"] = str(error)
+            return
+        log |= {"digest": draft.release.digest, "kind": draft.release.manifest.kind, "evidence": draft.evidence}
+        log["released"], log["why"] = worth_releasing(draft.evidence["metrics"], incumbent.predict is None)
+        if log["released"]:
+            self.diary.releases.append((now, draft))
+            self.desk.release, self.desk.price = draft.release, draft.evidence["review_price"]
+
+    def _examples(self, now: int) -> Examples:
+        """The decided rows with the facts they were decided on, and what is known and was revealed of their outcomes."""
+        plan, lag = self.project.system.training, self.project.system.outcome.matures
+        since = now - 3 * lag - plan.test - plan.calibrate - plan.window
+        used = [(rows, facts) for rows, facts in self.diary.facts if len(rows) and self.world.at[rows].max() > since]
+        if not used:
+            raise InputError("nothing has been decided that could be learned from")
+        rows = np.concatenate([rows for rows, _ in used])
+        settled = np.fromiter((final is not None for final in self.diary.final[rows]), np.bool_, len(rows))
+        labels = np.where(self._shown(rows) & settled, self.world.labels(rows, now), np.nan)
+        return Examples(self.world.rows.take(rows), concat([facts for _, facts in used]), self.world.at[rows], labels)
+
+
+def verdicts(project: Project, world: World, rows: Ints, draws: Floats, accuracy: float) -> Column:
+    """The actions that reviewers of an accuracy take: they find the truth where the row's draw lies under it."""
+    truth = world.outcome[rows] == 1
+    found = np.where(draws < accuracy, truth, ~truth)
+    return best_action(project.system, world.rows.take(rows), found)
+
+
+def worth_releasing(metrics: dict[str, Any], over_rule: bool) -> tuple[bool, str]:
+    """Whether a model may replace what runs. Three answers, and only the first releases: pass, fail, not enough data.
+
+    Over the rule it must be worth more, by the lower end of the paired interval; over an earlier model it must not be
+    worth less by more than `NON_INFERIORITY` of its own value.
+    """
+    gain, value = metrics["gain_over_champion"], metrics["value_per_day"]
+    if gain["low"] is None:
+        return False, "not enough data to compare its value"
+    margin = 0.0 if over_rule else -NON_INFERIORITY * abs(value["estimate"] or 0.0)
+    shown = f"{gain['estimate']:+,.0f} a day [{gain['low']:+,.0f}, {gain['high']:+,.0f}] against what it replaces"
+    return bool(gain["low"] > margin), shown
+
+
+def _as_it_came(rows: Batch, row: int) -> dict[str, str]:
+    return {name: str(column[row]) for name, column in rows.columns.items()}
+
+
+def rehearse(
+    project: Project,
+    world: World,
+    train: TrainFunction,
+    loader_for: Callable[[object], Loader],
+    store: Store,
+    *,
+    seed: int = 0,
+    batch: int = BATCH,
+    progress: Progress = lambda done, total, day: None,
+) -> Diary:
+    """Run a project over its world; the log goes to `store`. Raises InputError when there is nothing to run over."""
+    rows = len(world.rows)
+    if rows == 0:
+        raise InputError("there is no history to rehearse", hint="the input source holds no row")
+    today = rule_release(project)
+    start = int(world.known[0]) // DAY * DAY
+    diary = Diary(
+        action=text([None] * rows), final=text([None] * rows), draw=np.full(rows, np.nan),
+        probability=np.full(rows, np.nan), by_release=np.full(rows, -1), releases=[(start, today)],
+    )  # fmt: skip
+    views = RunningViews(project.views, today.release.quanta())
+    desk = Desk(today.release, store, views, b"rehearsal", lambda: 0.0)
+    queue = Queue(project.system.reviewers, start) if project.system.reviewers else None
+    return Rehearsal(project, world, train, loader_for, seed, batch, desk, queue, diary).run(progress)

@@ -1,0 +1,123 @@
+"""Releases: made from a project and a model, kept by content, and loaded only if everything matches its digest."""
+
+from __future__ import annotations
+
+import hashlib
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from typing import Any
+
+import msgspec
+
+from roadworthy.core.batch import Batch, Floats
+from roadworthy.core.calibrate import Calibration
+from roadworthy.core.release import RULE, Manifest, Release, canonical, descriptions_of, digest_of
+from roadworthy.errors import NotFound, Refused, nearest
+from roadworthy.flows.declare import Project, read_files
+from roadworthy.ports import Blobs, Loader, Store
+
+DOCUMENT = "release"
+LIVE = "live"  # the document that names a system's live release
+COMPUTING = ("roadworthy", "numpy", "scipy", "scikit-learn", "lightgbm")  # packages that decide what a score is
+
+
+@dataclass(frozen=True, slots=True)
+class Draft:
+    """A release that is not stored yet: ready to decide, with the bytes it is made of and its evidence."""
+
+    release: Release
+    files: Mapping[str, bytes]
+    model: bytes
+    evidence: Mapping[str, Any]
+
+
+def versions() -> dict[str, str]:
+    """The versions of the packages whose code is part of every score."""
+    return {package: version(package) for package in COMPUTING}
+
+
+def rule_release(project: Project) -> Draft:
+    """The release of what is done today: the declared rule, without a model."""
+    manifest = Manifest(project.system.name, RULE, _digests(project.files), versions())
+    return Draft(compile_release(project, manifest, None), project.files, b"", {})
+
+
+def model_release(
+    project: Project, loader: Loader, model: bytes, learned: Mapping[str, Any], evidence: Mapping[str, Any]
+) -> Draft:
+    """A release with a model. `learned` holds the manifest's calibration, features, categories and reference."""
+    manifest = Manifest(
+        project.system.name, loader.kind, _digests(project.files), versions(), model=_digest(model), **learned
+    )
+    release = compile_release(project, manifest, loader.load(model).predict)
+    return Draft(release, project.files, model, evidence)
+
+
+def compile_release(project: Project, manifest: Manifest, predict: Callable[[Batch], Floats] | None) -> Release:
+    """Everything a decision needs, worked out once."""
+    contract = project.contracts["input"]
+    return Release(
+        digest=digest_of(manifest),
+        manifest=manifest,
+        system=project.system,
+        contract=contract,
+        views=project.views,
+        features=project.features,
+        predict=predict,
+        calibration=Calibration(*manifest.calibration),
+        descriptions=descriptions_of(contract, project.views, project.features),
+    )
+
+
+def keep(draft: Draft, blobs: Blobs, made_at: str) -> tuple[str, str, Any]:
+    """Put a draft's bytes among the blobs; returns the document that makes it a release of the store."""
+    for content in (*draft.files.values(), *([draft.model] if draft.model else [])):
+        blobs.put(content)
+    manifest = draft.release.manifest
+    blobs.put(canonical(manifest))
+    body = {
+        "digest": draft.release.digest,
+        "system": manifest.system,
+        "kind": manifest.kind,
+        "made_at": made_at,
+        "evidence": dict(draft.evidence),
+    }
+    return DOCUMENT, draft.release.digest, body
+
+
+def load_release(digest: str, blobs: Blobs, loader: Callable[[str], Loader]) -> tuple[Project, Release]:
+    """The release of this digest with the project it was made from, every byte checked against it before it is read.
+
+    Raises NotFound, Refused for bytes that do not match or for packages of other versions, and DeclarationError.
+    """
+    manifest = msgspec.json.decode(blobs.open(digest), type=Manifest)
+    if digest_of(manifest) != digest:
+        raise Refused(f"release {digest[:12]} is not written in its canonical form")
+    here = versions()
+    other = [f"{name} {made}, here {here.get(name, 'none')}" for name, made in manifest.versions.items()
+             if here.get(name) != made]  # fmt: skip
+    if other:
+        raise Refused(f"release {digest[:12]} was made with {'; '.join(other)}", hint="train it again with these")
+    project = read_files({path: blobs.open(each) for path, each in manifest.files.items()}, f"release {digest[:12]}")
+    predict = None
+    if manifest.kind != RULE:
+        predict = loader(manifest.kind).load(blobs.open(manifest.model)).predict
+    return project, compile_release(project, manifest, predict)
+
+
+def resolve(store: Store, digest: str) -> dict[str, Any]:
+    """The document of a release by its digest or the start of it. Raises NotFound with the nearest."""
+    known = dict(store.list(DOCUMENT))
+    found = [each for each in known if each.startswith(digest)] if digest else []
+    if len(found) != 1:
+        raise NotFound(f"{'several releases' if found else 'no release'} '{digest}'", hint=nearest(digest, known))
+    return dict(known[found[0]])
+
+
+def _digest(data: bytes) -> str:
+    return hashlib.sha256(data).hexdigest()
+
+
+def _digests(files: Mapping[str, bytes]) -> dict[str, str]:
+    return {path: _digest(content) for path, content in sorted(files.items())}

@@ -1,0 +1,190 @@
+"""Train: labelled rows with the facts as of their time -> a draft release with its evidence.
+
+Rows are split by time, with the outcome's delay between the parts, because in operation a model always scores rows that
+are at least that much younger than its youngest label:
+
+    train | lag | calibrate | lag | test | (not yet known)
+
+Nothing is refitted afterwards: what was calibrated and tested is what is released.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from roadworthy.core.aggregate import positions
+from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints
+from roadworthy.core.calibrate import fit as fit_calibration
+from roadworthy.core.decide import SCORE_QUANTUM, STAGES, Work, decide
+from roadworthy.core.evidence import Estimate, estimate, estimate_sum
+from roadworthy.core.explain import reference_of
+from roadworthy.core.features import categories_of, compute
+from roadworthy.core.metrics import METRICS
+from roadworthy.core.metrics.card_precision import card_precision
+from roadworthy.core.policy import payoffs, shadow_price
+from roadworthy.core.release import REVIEW_PRICE, Release
+from roadworthy.core.system import DAY, System
+from roadworthy.core.views import History
+from roadworthy.errors import InputError
+from roadworthy.flows.declare import Project
+from roadworthy.flows.releases import Draft, model_release
+from roadworthy.ports import Loader
+
+LEAST = 20  # positives and negatives without which a part says nothing
+
+TrainFunction = Callable[[Batch, Floats, int], object]
+
+
+@dataclass(frozen=True, slots=True)
+class Examples:
+    """Rows with their facts as of their time, and what is known of their outcomes. Arrays have shape (rows,)."""
+
+    rows: Batch
+    facts: Batch
+    at: Ints  # microseconds
+    labels: Floats  # 1, 0, or NaN where the outcome is not known
+
+    def take(self, rows: Bools) -> Examples:
+        """The examples selected by a mask."""
+        return Examples(self.rows.take(rows), self.facts.take(rows), self.at[rows], self.labels[rows])
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The labelled examples by what they are for."""
+
+    train: Examples
+    calibrate: Examples
+    test: Examples
+
+
+def examples_of(history: History, facts: Batch, now: int) -> Examples:
+    """A history's rows with their facts, and what was known of their outcomes at a time (microseconds)."""
+    labels = np.full(len(history.rows), np.nan)
+    outcomes = history.outcomes
+    if outcomes is not None:
+        row = positions(history.ids, outcomes.ids)
+        kept = np.flatnonzero((row >= 0) & (outcomes.known <= now))
+        kept = kept[np.argsort(outcomes.known[kept], kind="stable")]
+        labels[row[kept]] = outcomes.value[kept]  # the latest is written last
+    return Examples(history.rows, facts, history.at, labels)
+
+
+def split(system: System, examples: Examples, until: int) -> Parts:
+    """Split by time as the declaration says. Raises InputError when a part has too few of either label."""
+    plan, lag = system.training, system.outcome.matures
+    test = until - lag - plan.test
+    calibrate = test - lag - plan.calibrate
+    ends = {
+        "test": (test, until - lag),
+        "calibrate": (calibrate, test - lag),
+        "train": (calibrate - lag - plan.window, calibrate - lag),
+    }
+    known = ~np.isnan(examples.labels)
+    parts = {
+        name: examples.take(known & (examples.at > start) & (examples.at <= end)) for name, (start, end) in ends.items()
+    }
+    for name, part in parts.items():
+        positives = int(part.labels.sum())
+        if min(positives, len(part) - positives) < LEAST:
+            start, end = (np.datetime64(each, "us").astype("datetime64[m]") for each in ends[name])
+            raise InputError(
+                f"too little is known to {name}: expected at least {LEAST} of each outcome from {start} to {end}, "
+                f"got {positives} true of {len(part)}",
+                hint="more history, or shorter `training` parts in system.yaml",
+            )
+    return Parts(parts["train"], parts["calibrate"], parts["test"])
+
+
+def fit(
+    project: Project,
+    train: TrainFunction,
+    loader_for: Callable[[object], Loader],
+    examples: Examples,
+    until: int,
+    seed: int,
+    rivals: Mapping[str, Release],
+) -> Draft:
+    """Train, calibrate and test on what is known at `until` (microseconds); evidence compares with each rival's value.
+
+    Raises InputError when too little is known or `train` returns something that no model kind can keep.
+    """
+    parts = split(project.system, examples, until)
+    features = features_of(project, parts.train)
+    categories = categories_of(features)
+    features = replace(features, categories=categories)
+    fitted = train(features, parts.train.labels, seed)
+    loader = loader_for(fitted)
+    data = loader.save(fitted)
+    predict = loader.load(data).predict
+
+    def scores(part: Examples) -> Floats:
+        raw = predict(replace(features_of(project, part), categories=categories))
+        return np.rint(np.asarray(raw, np.float64) / SCORE_QUANTUM) * SCORE_QUANTUM
+
+    calibration = fit_calibration(scores(parts.calibrate), parts.calibrate.labels)
+    learned = {
+        "calibration": (calibration.a, calibration.b, calibration.c),
+        "features": features.names,
+        "categories": categories,
+        "reference": reference_of(features.take(parts.train.labels == 0)),
+    }
+    draft = model_release(project, loader, data, learned, {})
+    return replace(draft, evidence=evaluate(draft.release, parts, rivals, seed))
+
+
+def features_of(project: Project, examples: Examples) -> Batch:
+    """The features of examples, in the declared order."""
+    return compute(project.features, {**examples.rows.columns, **examples.facts.columns}, len(examples))
+
+
+def evaluate(release: Release, parts: Parts, rivals: Mapping[str, Release], seed: int) -> dict[str, Any]:
+    """What the test part says of a release, each number with its interval."""
+    test, system = parts.test, release.system
+    days = system.training.test / DAY
+    price = price_of(release, parts.calibrate, system.training.calibrate / DAY)
+    work = without_reasons(release, test, price)
+    subjects = test.rows[system.decision.subject or system.decision.id]
+    found: dict[str, Estimate] = {
+        metric.__name__: estimate(metric, test.labels, work.probability, subjects, seed) for metric in METRICS
+    }
+    found["card_precision_at_100"] = card_precision(test.labels, work.probability, subjects, test.at // DAY)
+    mine = realised(release, work, test)
+    found["value_per_day"] = estimate_sum(mine, subjects, days, seed)
+    for name, rival in rivals.items():
+        other_price = price_of(rival, parts.calibrate, system.training.calibrate / DAY)
+        other = realised(rival, without_reasons(rival, test, other_price), test)
+        found[f"gain_over_{name}"] = estimate_sum(mine - other, subjects, days, seed)
+    counts = {name: {"rows": len(part), "positives": int(part.labels.sum())}
+              for name, part in (("train", parts.train), ("calibrate", parts.calibrate), ("test", parts.test))}  # fmt: skip
+    return {"metrics": {name: each.plain() for name, each in found.items()}, "parts": counts, "review_price": price}
+
+
+def price_of(release: Release, recent: Examples, days: float) -> float:
+    """The shadow price of a review that recent rows would have asked for."""
+    reviewers = release.system.reviewers
+    if reviewers is None or release.predict is None:
+        return 0.0
+    return shadow_price(without_reasons(release, recent, 0.0).judged.review_gain, days, reviewers.capacity)
+
+
+def without_reasons(release: Release, examples: Examples, price: float) -> Work:
+    """Decide examples as the live path would, at a price, up to the reasons; ids do not matter here."""
+    facts = examples.facts.with_columns({REVIEW_PRICE: np.full(len(examples), price)})
+    return decide(release, examples.rows, facts, [b"\0" * 16] * len(examples), STAGES[:-1])
+
+
+def realised(release: Release, work: Work, examples: Examples) -> Floats:
+    """Money of each row's action once its outcome is known; a review is worth what its reviewers make of it."""
+    out = np.zeros(len(examples))
+    for action, pay in payoffs(release.system, examples.rows).items():
+        taken: Column = work.judged.action == action
+        out[taken] = pay.realised(examples.labels)[taken]
+    return out

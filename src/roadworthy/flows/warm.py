@@ -1,0 +1,87 @@
+"""Warm up: from what is kept to a desk that is open, its facts standing where the log ends."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from roadworthy.core.batch import concat, microseconds
+from roadworthy.core.record import decode, header_of, outcome_of
+from roadworthy.core.release import Release
+from roadworthy.core.running import RunningViews
+from roadworthy.core.views import History, Outcomes
+from roadworthy.flows.decide import INPUT, OUTCOME, Desk
+from roadworthy.flows.outcomes import input_rows
+from roadworthy.ports import Store
+
+
+def open_desk(
+    release: Release, store: Store, history: History | None, key: bytes, timer: Callable[[], float], price: float
+) -> Desk:
+    """A desk that goes on where the history and then the log end. `history` is what was there before the log began."""
+    whole = _join(history, logged(release, store))
+    views = RunningViews(release.views, release.quanta())
+    desk = Desk(release, store, views, key, timer, price, seq=store.last(release.system.name, INPUT))
+    if whole is not None and len(whole.rows):
+        views.load(whole)
+        desk.clock = int(np.maximum(whole.at, whole.known).max())
+    return desk
+
+
+def logged(release: Release, store: Store) -> History | None:
+    """The decided rows of the log with their outcomes; None when nothing is there."""
+    system = release.system.name
+    rows, known, ids = [], [], []
+    for entry in store.scan(system, INPUT):
+        headers = [header_of(decode(item.record)) for item in entry.items]
+        made = [place for place, header in enumerate(headers) if header.kind == "decision"]
+        if made:
+            rows.append(input_rows(release.contract, entry.fields["input"], [entry.items[place] for place in made]))
+            known += [headers[place].known or 0 for place in made]
+            ids += [headers[place].id.hex() for place in made]
+    if not rows:
+        return None
+    table = concat(rows)
+    at = microseconds(table[release.system.decision.at])
+    return History(table, at, np.array(known, np.int64), np.array(ids, object), _outcomes(store, system))
+
+
+def _outcomes(store: Store, system: str) -> Outcomes:
+    ids, known, values = [], [], []
+    for entry in store.scan(system, OUTCOME):
+        for item in entry.items:
+            header, value = outcome_of(decode(item.record))
+            ids.append(header.id.hex())
+            known.append(header.known)
+            values.append(np.nan if value is None else value)
+    return Outcomes(np.array(ids, object), np.array(known, np.int64), np.array(values, np.float64))
+
+
+def _join(before: History | None, log: History | None) -> History | None:
+    """The history that was there before, followed by the log."""
+    if before is None or log is None:
+        return before or log
+    names = [name for name in log.rows.names if name in before.rows]
+    first, second = before.outcomes or _nothing(), log.outcomes or _nothing()
+    outcomes = Outcomes(
+        np.concatenate([_tagged("before", first.ids), second.ids]),
+        np.concatenate([first.known, second.known]),
+        np.concatenate([first.value, second.value]),
+    )
+    return History(
+        concat([before.rows.select(names), log.rows.select(names)]),
+        np.concatenate([before.at, log.at]),
+        np.concatenate([before.known, log.known]),
+        np.concatenate([_tagged("before", before.ids), log.ids]),
+        outcomes,
+    )
+
+
+def _tagged(tag: str, ids: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+    """Ids that cannot meet the ids of the log."""
+    return np.array([f"{tag} {value}" for value in ids.tolist()], object)
+
+
+def _nothing() -> Outcomes:
+    return Outcomes(np.empty(0, object), np.empty(0, np.int64), np.empty(0))

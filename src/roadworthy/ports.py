@@ -1,0 +1,113 @@
+"""What the flows ask of the outside: a store of records, a place for files, a kind of model, a clock.
+
+A new kind of record is never a new method here: it is a new `kind` of entry or document.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from typing import Any, Protocol
+
+import msgspec
+import numpy as np
+
+from roadworthy.core.batch import Batch, Floats
+
+
+class Item(msgspec.Struct, frozen=True):
+    """One record of an entry. `id` is 16 bytes; `mac` tells a repeat from a changed body; `record` is canonical."""
+
+    id: bytes
+    mac: int
+    record: bytes
+
+
+class Entry(msgspec.Struct, frozen=True):
+    """What one transaction appended to a system's log: records of one kind, in arrival order.
+
+    `seq` counts a system's entries of that kind's stream: it is the number of its first record, from 1. Decisions and
+    rejections share the stream `input`; outcomes are the stream `outcome`. `fields` names the positional values of
+    the records' parts, so that a log can be read without anything else.
+    """
+
+    system: str
+    stream: str
+    seq: int
+    fields: Mapping[str, tuple[str, ...]]
+    items: tuple[Item, ...]
+
+
+class Found(msgspec.Struct, frozen=True):
+    """One record of the log about an id."""
+
+    stream: str
+    seq: int
+    item: Item
+    fields: Mapping[str, tuple[str, ...]]
+
+
+class Store(Protocol):
+    """An append-only log per system, and documents by kind and id. One writer; safe to read from other threads."""
+
+    def append(self, entries: Sequence[Entry], documents: Sequence[tuple[str, str, Any]] = ()) -> None:
+        """Take all entries and documents (kind, id, body) in one transaction; durable when it returns.
+
+        An entry whose `seq` does not follow its stream raises StoreError, and nothing is taken.
+        """
+
+    def last(self, system: str, stream: str) -> int:
+        """The number of the last record of a stream; 0 when it is empty."""
+
+    def scan(self, system: str, stream: str, after: int = 0) -> Iterator[Entry]:
+        """The entries of a stream in order, those whose first record is numbered over `after`."""
+
+    def find(self, system: str, ids: Sequence[bytes]) -> dict[bytes, list[Found]]:
+        """All records about these ids, oldest first; an unknown id is absent."""
+
+    def get(self, kind: str, id: str) -> Any:
+        """The newest body of a document. Raises NotFound."""
+
+    def list(self, kind: str) -> list[tuple[str, Any]]:
+        """The newest body of every document of a kind, in the order in which each id first came."""
+
+    def close(self) -> None:
+        """Let go of files and connections."""
+
+
+class Blobs(Protocol):
+    """Files addressed by the SHA-256 of their bytes, in hex."""
+
+    def put(self, data: bytes) -> str:
+        """Keep these bytes durably; returns their digest."""
+
+    def open(self, digest: str) -> bytes:
+        """The bytes. Raises NotFound, or Refused when they do not match their digest."""
+
+
+class Model(Protocol):
+    """A fitted model: one score a row, in [0, 1]."""
+
+    def predict(self, features: Batch) -> Floats:
+        """Scores of shape (rows,); row i depends on row i alone."""
+
+
+class Loader(Protocol):
+    """One kind of model: how it is recognised, saved in a canonical form and loaded."""
+
+    kind: str
+
+    def accepts(self, fitted: object) -> bool:
+        """Whether `train` returned a model of this kind."""
+
+    def save(self, fitted: Any) -> bytes:
+        """Canonical bytes: the same fitted model gives the same bytes in every process."""
+
+    def load(self, data: bytes) -> Model:
+        """The model of these bytes, which the caller has checked against their digest. Raises Refused."""
+
+
+class Clock(Protocol):
+    """Says what time it is: the machine's clock when serving, a simulated one in a rehearsal."""
+
+    def now(self) -> np.datetime64:
+        """The time in UTC with microseconds."""

@@ -1,0 +1,103 @@
+"""The settings: one tuple of name, default and help, read once from `ROADWORTHY_*` environment variables.
+
+    ROADWORTHY_PORT=9000 roadworthy serve
+
+What belongs to a system is in its `system.yaml`; a setting is what differs between the machines it runs on.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from roadworthy.errors import InputError, nearest
+
+PREFIX = "ROADWORTHY_"
+
+
+@dataclass(frozen=True, slots=True)
+class Setting:
+    """One setting; the type of its default is its type. Its variable is `ROADWORTHY_` and its name in capitals."""
+
+    name: str
+    default: str | int
+    help: str
+    low: int = 1  # the smallest and the largest number that makes sense; not used for text
+    high: int = 2**31 - 1
+
+    @property
+    def variable(self) -> str:
+        """The name of its environment variable."""
+        return PREFIX + self.name.upper()
+
+
+SETTINGS = (
+    Setting("home", ".roadworthy", "Folder of the log, the releases and the model files"),
+    Setting("host", "127.0.0.1", "Address to listen on; the default answers this machine only"),
+    Setting("port", 8000, "Port to listen on; 0 picks a free one", low=0, high=65_535),
+    Setting("threads", 2, "Threads that one query, training or large batch may use", high=1_024),
+    Setting("max_body", 1_048_576, "Largest request body, in bytes; a larger one is answered 413", low=1_024),
+    Setting("queue", 4_096, "Rows that may wait to be decided; a fuller queue answers 503"),
+)
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The values of `SETTINGS`, one attribute each."""
+
+    home: Path
+    host: str
+    port: int
+    threads: int
+    max_body: int
+    queue: int
+
+
+def read(environ: Mapping[str, str]) -> Settings:
+    """The settings of an environment, defaults where it says nothing.
+
+    Raises InputError that names every unknown `ROADWORTHY_*` variable and every value that cannot be used, at once.
+    """
+    known = {setting.variable: setting for setting in SETTINGS}
+    values: dict[str, str | int] = {setting.name: setting.default for setting in SETTINGS}
+    faults = []
+    for variable in sorted(name for name in environ if name.startswith(PREFIX)):
+        if variable not in known:
+            hint = nearest(variable, known)
+            faults.append(f"{variable}: expected the name of a setting ({hint})")
+            continue
+        value = _value(known[variable], environ[variable])
+        if value is None:
+            faults.append(f"{variable}: expected {_expected(known[variable])}, got {environ[variable]!r}")
+        else:
+            values[known[variable].name] = value
+    if faults:
+        raise InputError("\n".join(["the environment cannot be used:", *(f"  {fault}" for fault in faults)]))
+    return _settings(values)
+
+
+def _value(setting: Setting, text: str) -> str | int | None:
+    """The value that `text` gives a setting, or None where it gives none."""
+    if isinstance(setting.default, str):
+        return text.strip() or None
+    if not (text.isascii() and text.isdigit() and len(text) < 12) or not setting.low <= int(text) <= setting.high:
+        return None
+    return int(text)
+
+
+def _expected(setting: Setting) -> str:
+    if isinstance(setting.default, str):
+        return "a text that is not empty"
+    return f"a whole number from {setting.low} to {setting.high}"
+
+
+def _settings(values: Mapping[str, str | int]) -> Settings:
+    return Settings(
+        home=Path(str(values["home"])),
+        host=str(values["host"]),
+        port=int(values["port"]),
+        threads=int(values["threads"]),
+        max_body=int(values["max_body"]),
+        queue=int(values["queue"]),
+    )

@@ -1,0 +1,92 @@
+"""Views by brute force: for every row, look at everything that ever happened. Slow, and obviously right."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from roadworthy.core.aggregate import finish, listed, quantise, restored, scale_of
+from roadworthy.core.batch import Batch, Column, kind_of
+from roadworthy.core.views import INPUT, OUTCOME, Fact, History, View, chosen, facts_of
+
+
+class _Seen(NamedTuple):
+    """One event as a row may see it."""
+
+    at: int
+    order: Any  # among events at one instant
+    value: Any  # None where missing
+
+
+def facts(history: History, views: Sequence[View], quanta: Mapping[str, float]) -> Batch:
+    """The facts of every row, in record order."""
+    asked = [fact for view in views for fact in facts_of(view)]
+    return Batch({fact.name: _answers(history, fact, quanta) for fact in asked}, len(history.rows))
+
+
+def _answers(history: History, fact: Fact, quanta: Mapping[str, float]) -> Column:
+    keys = listed(history.rows[fact.view.key])
+    windows = [
+        [seen for seen in _seen(history, fact, row) if _within(history, fact, row, seen)] if key is not None else []
+        for row, key in enumerate(keys)
+    ]
+    if fact.aggregate == "last":
+        rows = history.rows if fact.view.source == INPUT else history.others[fact.view.source].rows
+        kind = "number" if fact.column == OUTCOME else kind_of(rows[fact.column])
+        return restored([max(seen, key=lambda one: one[:2]).value if seen else None for seen in windows], kind)
+    scale = scale_of(fact.column, quanta)
+    ends = [int(at) - fact.lag for at in history.at]
+    pairs = [_pair(fact, seen, end, scale) for seen, end in zip(windows, ends, strict=True)]
+    count, total = np.array(pairs, np.int64).reshape(len(pairs), 2).T
+    return finish(fact, count, total, scale)
+
+
+def _within(history: History, fact: Fact, row: int, seen: _Seen) -> bool:
+    end = history.at[row] - fact.lag
+    return bool(seen.at <= end and (not fact.window or seen.at > end - fact.window))
+
+
+def _seen(history: History, fact: Fact, row: int) -> list[_Seen]:
+    """Every event of the row's key that the row may see, at whatever time."""
+    known = np.maximum(history.at, history.known)
+    key = history.rows[fact.view.key][row]
+    now = (known[row], row)
+    if fact.view.source != INPUT:
+        events = history.others[fact.view.source]
+        due = np.maximum(events.at, events.known)
+        same = np.flatnonzero((events.rows[fact.view.key] == key) & chosen(fact.view.where, events.rows))
+        values = listed(events.rows[fact.column]) if fact.column else [None] * len(due)
+        return [_Seen(int(events.at[e]), (due[e], e), values[e]) for e in same if due[e] <= now[0]]
+    same = np.flatnonzero((history.rows[fact.view.key] == key) & chosen(fact.view.where, history.rows))
+    before = [e for e in same if (known[e], e) < now]
+    if fact.column == OUTCOME:
+        labels = {e: _label(history, e, now[0]) for e in before}
+        return [_Seen(int(history.at[e]), label, label) for e, label in labels.items() if label is not None]
+    counted = before + [e for e in same if e == row and fact.view.include_self]
+    values = listed(history.rows[fact.column]) if fact.column else [None] * len(known)
+    return [_Seen(int(history.at[e]), (known[e], e), values[e]) for e in counted]
+
+
+def _label(history: History, row: int, now: int) -> float | None:
+    """The latest version of the row's outcome that was known by then; None for none, or one taken back."""
+    outcomes = history.outcomes
+    if outcomes is None:
+        return None
+    versions = [v for v in range(len(outcomes.known)) if outcomes.ids[v] == history.ids[row] and outcomes.known[v] <= now]
+    latest = max(versions, key=lambda v: (outcomes.known[v], v), default=None)
+    return None if latest is None or np.isnan(outcomes.value[latest]) else float(outcomes.value[latest])
+
+
+def _pair(fact: Fact, seen: list[_Seen], end: int, scale: int) -> tuple[int, int]:
+    if fact.aggregate == "count":
+        return len(seen), 0
+    if fact.aggregate == "since":
+        return len(seen), end - max((one.at for one in seen), default=0)
+    values = [one.value for one in seen if one.value is not None]
+    if fact.aggregate == "distinct":
+        return len(set(values)), 0
+    quanta = quantise(fact.column, np.array(values, np.float64), scale)[0].tolist()
+    reduce = {"sum": sum, "mean": sum, "min": min, "max": max}[fact.aggregate]
+    return len(quanta), reduce(quanta) if quanta else 0

@@ -1,0 +1,45 @@
+"""The desks that HTTP callers stand at: one queue a system and verb, one thread for all of them."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Sequence
+from concurrent.futures import ThreadPoolExecutor
+from typing import Literal
+
+from roadworthy.web.answers import HttpError
+from roadworthy.web.app_port import Answer, App
+from roadworthy.web.coalesce import Coalescer
+
+Verb = Literal["decide", "outcomes"]
+MOST_ROWS = 10_000  # rows that wait; also the most one request may bring
+
+
+class Desks:
+    """Takes rows to the desk of their system. One thread, because the store has one writer."""
+
+    def __init__(self, app: App, most_rows: int = MOST_ROWS) -> None:
+        self._app = app
+        self._most_rows = most_rows
+        self._thread = ThreadPoolExecutor(1, thread_name_prefix="desk")
+        self._queues: dict[tuple[str, Verb], Coalescer[object, Answer]] = {}
+
+    async def submit(self, system: str, verb: Verb, rows: list[object]) -> Sequence[Answer]:
+        """One answer a row, in order. Raises NotFound, Overloaded, HttpError 413, or what the desk raised."""
+        if len(rows) > self._most_rows:
+            message = f"{len(rows):,} rows are more than the {self._most_rows:,} a request may bring"
+            raise HttpError(413, "too_many_rows", message, hint="split them")
+        queue = self._queues.get((system, verb)) or await self._open(system, verb)
+        return await queue.submit(rows) if rows else ()
+
+    async def drain(self) -> None:
+        """Answer everything that was taken, then let the thread go."""
+        await asyncio.gather(*(queue.drain() for queue in self._queues.values()))
+        self._thread.shutdown()
+
+    async def _open(self, system: str, verb: Verb) -> Coalescer[object, Answer]:
+        # The first desk of a system may load a model, so it is looked up off the event loop.
+        desk = await asyncio.get_running_loop().run_in_executor(self._thread, self._app.desk, system)
+        work = desk.decide if verb == "decide" else desk.outcomes
+        made = Coalescer[object, Answer](work, self._thread, limit=self._most_rows)
+        return self._queues.setdefault((system, verb), made)

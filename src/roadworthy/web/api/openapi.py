@@ -1,0 +1,124 @@
+"""The OpenAPI 3.1 description of the interface, with the input row of each system's own contract.
+
+Every system has addresses of its own in it, because its rows have a schema of their own.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+from roadworthy import __version__
+from roadworthy.web.app_port import Json
+
+
+def document(schemas: Mapping[str, Json]) -> Json:
+    """The description for these systems: name to JSON Schema of one input row."""
+    paths: Json = {}
+    for system in schemas:
+        paths[f"/v1/systems/{system}/decisions"] = {
+            "post": _rows("Decide one row, or many", system, f"{system}.Row", "Decision"),
+            "get": _get("The decision on the row you sent with this id", "Trace", [_parameter("id", "query")]),
+        }
+        paths[f"/v1/systems/{system}/outcomes"] = {
+            "post": _rows("Tell what turned out to be true", system, "Outcome", "Taken")
+        }
+    paths["/v1/decisions/{id}"] = {
+        "get": _get("One decision with everything that led to it", "Trace", [_parameter("id", "path")])
+    }
+    paths["/livez"] = {"get": _get("The process answers", "Status")}
+    paths["/readyz"] = {"get": _get("Decisions can be taken now", "Status")}
+    rows = {f"{system}.Row": schema for system, schema in schemas.items()}
+    return {
+        "openapi": "3.1.0",
+        "info": {"title": "Roadworthy", "version": __version__, "summary": "Decisions, with their reasons on record."},
+        "paths": paths,
+        "components": {"schemas": {**rows, **_SHARED}},
+    }
+
+
+def _ref(name: str) -> Json:
+    return {"$ref": f"#/components/schemas/{name}"}
+
+
+def _json(schema: Json) -> Json:
+    return {"application/json": {"schema": schema}}
+
+
+def _parameter(name: str, place: str) -> Json:
+    return {"name": name, "in": place, "required": True, "schema": {"type": "string"}}
+
+
+def _get(summary: str, answer: str, parameters: list[Json] | None = None) -> Json:
+    responses = {
+        "200": {"description": summary, "content": _json(_ref(answer))},
+        "default": {"description": "An error", "content": _json(_ref("Error"))},
+    }
+    return {"summary": summary, "responses": responses, **({"parameters": parameters} if parameters else {})}
+
+
+def _rows(summary: str, system: str, row: str, answer: str) -> Json:
+    each = {
+        "type": "object",
+        "required": ["status", "body"],
+        "properties": {"status": {"type": "integer"}, "body": {"anyOf": [_ref(answer), _ref("Error")]}},
+    }
+    errors = {
+        "400": "The body is not JSON",
+        "404": "No such system",
+        "409": "The same id came before with another body",
+        "413": "The body, or the number of rows, is too large",
+        "422": "The row does not keep the contract",
+        "503": "The queue is full; come back after `Retry-After` seconds",
+    }
+    found = {"description": "The answer, or one for each row of a list, in order",
+             "content": _json({"oneOf": [_ref(answer), {"type": "array", "items": each}]})}  # fmt: skip
+    return {
+        "summary": summary,
+        "tags": [system],
+        "requestBody": {
+            "required": True,
+            "content": _json({"oneOf": [_ref(row), {"type": "array", "items": _ref(row)}]}),
+        },
+        "responses": {"200": found}
+        | {status: {"description": text, "content": _json(_ref("Error"))} for status, text in errors.items()},
+    }
+
+
+def _of(required: str, **properties: Json) -> Json:
+    return {"type": "object", "required": required.split(), "properties": properties}
+
+
+_TEXT: Json = {"type": "string"}
+_NUMBER: Json = {"type": ["number", "null"]}
+_OBJECT: Json = {"type": "object"}
+_REASON = _of("feature text", feature=_TEXT, value={}, text=_TEXT, contribution=_NUMBER)
+_FAULT = _of("path expected got", path=_TEXT, expected=_TEXT, got=_TEXT, hint=_TEXT)
+_SHARED: Json = {
+    "Decision": _of(
+        "decision_id system release action",
+        decision_id={"type": "string", "pattern": "^[0-9a-f]{32}$"},
+        system=_TEXT,
+        release=_TEXT,
+        arm=_TEXT,
+        at={"type": "string", "format": "date-time"},
+        action=_TEXT,
+        tier={"type": ["string", "null"]},
+        score=_NUMBER,
+        probability=_NUMBER,
+        confidence=_NUMBER,
+        prediction_set={"type": ["array", "null"]},
+        reasons={"type": "array", "items": _REASON},
+        case_id={"type": ["string", "null"]},
+        fallback={"type": "boolean"},
+        guardrails={"type": "array"},
+        expected_value={},
+        timing={"type": "object", "description": "Milliseconds spent on each stage"},
+    ),
+    "Trace": _of("decision input record release", decision=_OBJECT, input=_OBJECT, facts=_OBJECT, record=_OBJECT,
+                 release=_OBJECT, outcomes={"type": "array"}, store=_TEXT),
+    "Outcome": {"type": "object", "description": "A row of the outcome's contract"},
+    "Taken": {"type": "object"},
+    "Status": _of("status", status=_TEXT),
+    "Error": _of("error", error=_of("code message", code=_TEXT, message=_TEXT, hint=_TEXT,
+                                    faults={"type": "array", "items": _FAULT})),
+}  # fmt: skip

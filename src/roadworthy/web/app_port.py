@@ -1,0 +1,44 @@
+"""What the doors ask of the composition root. `roadworthy.app.App` is one; so is the fake of the tests."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any, Protocol
+
+Json = dict[str, Any]
+Answer = Json  # {"status": int, "body": {...}}
+
+
+class Desk(Protocol):
+    """Where the rows of one system are answered. Called from one thread at a time; durable when it returns."""
+
+    def decide(self, rows: list[object]) -> Sequence[Answer]:
+        """One answer a row, in order: 200 with a decision, or 422 or 409 with an error."""
+
+    def outcomes(self, rows: list[object]) -> Sequence[Answer]:
+        """One answer a row, in order: 200 when the outcome was taken."""
+
+
+class App(Protocol):
+    """The house, as the doors see it. Reading is safe from any thread."""
+
+    def systems(self) -> list[str]:
+        """The names of the systems that are served."""
+
+    def desk(self, system: str) -> Desk:
+        """The desk of a system. Raises NotFound."""
+
+    def trace(self, id: str) -> Json:
+        """One decision with everything that led to it. Raises NotFound."""
+
+    def find(self, system: str, caller_id: str) -> str:
+        """Our id of the decision that the caller knows by its own id. Raises NotFound."""
+
+    def report(self, system: str) -> Json | None:
+        """The newest rehearsal of a system. Raises NotFound for an unknown system."""
+
+    def ready(self) -> list[str]:
+        """Why decisions cannot be taken now; empty when they can."""
+
+    def contract_schema(self, system: str) -> Json:
+        """The JSON Schema of one input row. Raises NotFound."""

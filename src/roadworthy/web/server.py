@@ -1,0 +1,96 @@
+"""Serving the application over HTTP, until told to stop."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import gc
+import signal
+import socket
+import threading
+from collections.abc import Callable, Iterator
+
+import uvicorn
+
+from roadworthy.errors import InputError
+from roadworthy.web import build
+from roadworthy.web.app_port import App
+
+STOPS = (signal.SIGINT, signal.SIGTERM)
+REASONS = {
+    errno.EADDRINUSE: "is taken",
+    errno.EACCES: "needs more rights",
+    errno.EADDRNOTAVAIL: "is not of this machine",
+}
+
+
+class _Server(uvicorn.Server):
+    """Says when it is ready, and returns from a stop signal instead of dying of it, so that the caller can tidy up."""
+
+    def __init__(self, config: uvicorn.Config, ready: Callable[[], None]) -> None:
+        super().__init__(config)
+        self._ready = ready
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        gc.collect()
+        gc.freeze()  # what is loaded now stays: sweeping it again and again is the tail of the latencies
+        self._ready()
+
+    @contextlib.contextmanager
+    def capture_signals(self) -> Iterator[None]:
+        if threading.current_thread() is not threading.main_thread():
+            yield
+            return
+        before = {stop: signal.signal(stop, self.handle_exit) for stop in STOPS}
+        try:
+            yield
+        finally:
+            for stop, previous in before.items():
+                signal.signal(stop, previous)
+
+
+def run(app: App, host: str = "127.0.0.1", port: int = 8000, ready: Callable[[str], None] = lambda _: None) -> None:
+    """Serve until SIGINT or SIGTERM, then answer what was taken and return.
+
+    `ready` is called with the address once requests are answered; port 0 takes a free port. Prints nothing. Raises
+    InputError when the address cannot be taken.
+    """
+    listener = _listen(host, port)
+    try:
+        url = address(host, listener.getsockname()[1])
+        config = uvicorn.Config(
+            build(app),
+            loop="auto",
+            http="httptools",
+            ws="none",
+            lifespan="on",
+            log_config=None,
+            access_log=False,
+            server_header=False,
+            proxy_headers=False,
+            timeout_graceful_shutdown=30,
+        )
+        _Server(config, lambda: ready(url)).run(sockets=[listener])
+    finally:
+        listener.close()
+
+
+def address(host: str, port: int) -> str:
+    """The address a person can open: the machine's own for a host that means every interface."""
+    shown = {"0.0.0.0": "127.0.0.1", "::": "[::1]", "": "127.0.0.1"}.get(host, host)  # noqa: S104
+    return f"http://[{shown}]:{port}" if ":" in shown and not shown.startswith("[") else f"http://{shown}:{port}"
+
+
+def _listen(host: str, port: int) -> socket.socket:
+    where = f"port {port} on {host}"
+    if not 0 <= port <= 65_535:
+        raise InputError(f"{where} is not a port", hint="0 to 65535, where 0 is any free one")
+    try:
+        family = socket.getaddrinfo(host, None, type=socket.SOCK_STREAM)[0][0]
+        return socket.create_server((host, port), family=family, backlog=2048)
+    except socket.gaierror as error:
+        raise InputError(f"'{host}' is not a known host", hint="127.0.0.1 serves this machine alone") from error
+    except OSError as error:
+        reason = REASONS.get(error.errno or 0, f"cannot be used ({error})")
+        raise InputError(f"{where} {reason}", hint="another --port, or --port 0 for any free one") from error
