@@ -206,7 +206,6 @@ def test_the_folder_is_a_system() -> None:
     """The system of the example is read without a mistake, and every function says in words what it is."""
     project = read_system(SYSTEM)
     assert project.system.name == "card-fraud"
-    assert project.system.rule.then == "block"
     assert {name: contract.name for name, contract in project.contracts.items()} == {
         "input": "transactions",
         "outcome": "frauds",

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import resource
 import sqlite3
-from contextlib import closing, suppress
+from contextlib import closing, contextmanager, suppress
 from functools import partial
+from threading import Event
 
 import numpy as np
 import pytest
@@ -14,8 +16,9 @@ from hypothesis import strategies as st
 
 from roadworthy.errors import InputError, NotFound, Refused, StoreError
 from roadworthy.ports import Entry, Item
-from roadworthy.stores import FolderBlobs, MemoryBlobs, MemoryStore, SQLiteStore, copy, sqlite
+from roadworthy.stores import FolderBlobs, MemoryBlobs, MemoryStore, SQLiteStore, copy
 from roadworthy.stores.index import Index, place, places, prefixes
+from roadworthy.stores.sqlite import Sizes
 from roadworthy.testing.store import FIELDS, FILE_LAWS, LAWS, STREAM, SYSTEM, entry, item
 
 NAMES = {law: law.__name__ for law in (*LAWS, *FILE_LAWS)}
@@ -97,7 +100,7 @@ def test_a_file_answers_as_memory_does(script, tmp_path_factory):
             file.close()
             file = SQLiteStore(path, durable=False)
         elif operation[0] == "tidy":
-            file._move_ids()
+            file._recent.move(file._writer, file._lock, 7)
         else:
             assert played(file, operation) == played(memory, operation)
     file.close()
@@ -123,60 +126,50 @@ def test_prefixes_are_the_first_eight_bytes():
     assert prefixes(ids).tolist() == [1, -1]
 
 
-def test_find_works_while_ids_move_to_their_table(tmp_path, monkeypatch):
-    """Ids are found before, while and after they move from memory to the table, also from another process's view."""
-    monkeypatch.setattr(sqlite, "SLICE", 16)
-    with (
-        closing(SQLiteStore(tmp_path / "a.db")) as store,
-        closing(SQLiteStore(tmp_path / "a.db", read_only=True)) as other,
-    ):
+def test_find_works_while_ids_move_to_their_table(tmp_path):
+    """Ids are found before and after they move from memory to the table, also through another opening of the file."""
+    path = tmp_path / "a.db"
+    with closing(SQLiteStore(path)) as store, closing(SQLiteStore(path, read_only=True)) as other:
         for seq in range(1, 200, 20):
             store.append([entry(seq, 20)])
             if seq % 60 == 1:
-                store._move_ids()
+                store._recent.move(store._writer, store._lock, 16)
+                assert len(store._recent) == 0
             wanted = [item(number).id for number in range(1, seq + 20)]
             assert set(store.find(SYSTEM, wanted)) == set(other.find(SYSTEM, wanted)) == set(wanted)
-        assert len(store._recent) == 0 or len(store._recent) < 200
 
 
-def test_an_interrupted_move_of_ids_is_done_again(tmp_path, monkeypatch):
-    """When only some slices of ids reached the table, the next opening still finds each record once."""
-    monkeypatch.setattr(sqlite, "SLICE", 16)
-    store = SQLiteStore(tmp_path / "a.db")
-    store.append([entry(1, 100)])
-    real, calls = sqlite.transaction, iter(range(99))
-
-    def failing(connection):
-        if next(calls) == 3:
-            raise sqlite3.OperationalError("disk I/O error")
-        return real(connection)
-
-    monkeypatch.setattr(sqlite, "transaction", failing)
-    with pytest.raises(sqlite3.OperationalError):
-        store._move_ids()
-    monkeypatch.setattr(sqlite, "transaction", real)
-    monkeypatch.setattr(store, "_move_ids", lambda: None)  # as if the process had ended here
-    store.close()
-    with closing(SQLiteStore(tmp_path / "a.db")) as again:
-        found = again.find(SYSTEM, [item(number).id for number in range(1, 101)])
-        assert [[each.seq for each in found[item(number).id]] for number in range(1, 101)] == [
-            [n] for n in range(1, 101)
-        ]
+def test_an_interrupted_move_of_ids_is_done_again(tmp_path):
+    """When only some slices of ids reached the table, each record is found once, then and after opening again."""
+    path, everyone = tmp_path / "a.db", [item(number).id for number in range(1, 20_001)]
+    store = SQLiteStore(path, sizes=Sizes(slice=1_000))
+    store.append([entry(1, 20_000)])
+    pages = store._writer.execute("PRAGMA page_count").fetchone()[0]
+    store._writer.execute(f"PRAGMA max_page_count = {pages + 20}")  # room for a few slices
+    with pytest.raises(sqlite3.OperationalError, match="full"):
+        store._recent.move(store._writer, store._lock, 1_000)
+    assert 0 < store._writer.execute("SELECT count(*) FROM ids").fetchone()[0] < 20_000
+    for again in (store, SQLiteStore(path), SQLiteStore(path, read_only=True)):
+        found = again.find(SYSTEM, everyone)
+        assert all([each.seq for each in found[id]] == [number] for number, id in enumerate(everyone, 1))
+        again.close()
+    assert len(again._recent) == 0
 
 
-def test_the_wal_is_folded_back_without_the_appender(tmp_path, monkeypatch):
+def test_the_wal_is_folded_back_without_the_appender(tmp_path):
     """The thread that waits for quiet moves the ids and makes the checkpoint; the appender does neither."""
-    monkeypatch.setattr(sqlite, "MANY_IDS", 50)
-    store = SQLiteStore(tmp_path / "a.db")
-    done = sqlite.Event()
-    real = store._checkpoint
-    monkeypatch.setattr(store, "_checkpoint", lambda: (real(), done.set()))
+    path = tmp_path / "a.db"
+    store, waiting = SQLiteStore(path, sizes=Sizes(ids=50)), Event()
+    before = path.stat().st_size
     store.append([entry(1, 100)])
-    assert done.wait(10)
+    deadline = 500
+    while path.stat().st_size == before and deadline:
+        waiting.wait(0.02)
+        deadline -= 1
+    assert path.stat().st_size > before
     assert len(store._recent) == 0
-    assert (tmp_path / "a.db").stat().st_size > 8192
     store.close()
-    assert not (tmp_path / "a.db-wal").exists()
+    assert not path.with_name("a.db-wal").exists()
 
 
 def test_a_read_only_store_takes_nothing_and_sees_what_others_append(tmp_path):
@@ -263,6 +256,19 @@ def test_damaged_bytes_are_named(tmp_path):
                 list(store.scan(SYSTEM, STREAM))
 
 
+def test_a_check_reads_the_whole_file(tmp_path):
+    """A check counts what is there, and finds a page that was overwritten."""
+    with closing(SQLiteStore(tmp_path / "a.db")) as store:
+        store.append([entry(1, 300), entry(301, 300)])
+        assert store.check() == "intact, 600 records in 2 entries"
+    file = tmp_path / "a.db"
+    data = bytearray(file.read_bytes())
+    data[8192:12288] = os.urandom(4096)
+    file.write_bytes(data)
+    with pytest.raises(StoreError, match=r"damaged|malformed"), closing(SQLiteStore(file)) as store:
+        store.check()
+
+
 def test_a_closed_store_says_so(tmp_path):
     """A closed store refuses to read and to write, and may be closed again."""
     store = SQLiteStore(tmp_path / "a.db")
@@ -291,10 +297,9 @@ def test_a_copy_holds_the_log_and_the_documents(make, tmp_path):
         assert target.find(SYSTEM, [item(1).id]) == source.find(SYSTEM, [item(1).id])
 
 
-def test_a_scan_is_read_in_pages(tmp_path, monkeypatch):
+def test_a_scan_is_read_in_pages(tmp_path):
     """A scan holds one page at a time, and sees what is appended while it runs."""
-    monkeypatch.setattr(sqlite, "PAGE", 1)
-    with closing(SQLiteStore(tmp_path / "a.db")) as store:
+    with closing(SQLiteStore(tmp_path / "a.db", sizes=Sizes(page=1))) as store:
         store.append([entry(1, 2), entry(3, 2)])
         scan = store.scan(SYSTEM, STREAM)
         assert next(scan).seq == 1
@@ -329,17 +334,22 @@ def test_a_changed_blob_is_refused_and_can_be_put_again(tmp_path):
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == [file]
 
 
-def test_a_blob_that_cannot_be_kept_leaves_nothing(tmp_path, monkeypatch):
+@contextmanager
+def small_files(size):
+    """No file may grow over `size` bytes, as on a disk that is full."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_FSIZE)
+    resource.setrlimit(resource.RLIMIT_FSIZE, (size, hard))
+    try:
+        yield
+    finally:
+        resource.setrlimit(resource.RLIMIT_FSIZE, (soft, hard))
+
+
+def test_a_blob_that_cannot_be_kept_leaves_nothing(tmp_path):
     """When the disk does not take a file, StoreError says so and no half of it remains."""
     blobs = FolderBlobs(tmp_path)
-
-    def full(handle):
-        raise OSError(28, "No space left on device")
-
-    with monkeypatch.context() as patched:
-        patched.setattr(os, "fsync", full)
-        with pytest.raises(StoreError, match="No space left"):
-            blobs.put(b"model")
+    with small_files(1_000), pytest.raises(StoreError, match="File too large"):
+        blobs.put(bytes(5_000))
     assert [path for path in tmp_path.rglob("*") if path.is_file()] == []
     (tmp_path / "file").write_text("")
     with pytest.raises(StoreError, match="not kept"):

@@ -1,6 +1,6 @@
 """From input rows and their facts to decisions: the stages, as a tuple of pure functions.
 
-    derive -> score -> calibrate -> judge -> route -> explain
+    derive -> score -> calibrate -> judge -> audit -> route -> explain
 
 Each takes a release and the work so far and returns the work with its own columns added. No stage looks across rows.
 The contract is checked before (`core.contract.check`), because a rejected row must not become an event of a view, and
@@ -14,7 +14,7 @@ from dataclasses import dataclass, field, replace
 
 import numpy as np
 
-from roadworthy.core.batch import Batch, Column, Floats, concat, text
+from roadworthy.core.batch import Batch, Bools, Column, Floats, concat, text
 from roadworthy.core.draws import uniform
 from roadworthy.core.explain import Reason
 from roadworthy.core.explain import explain as reasons_of
@@ -24,7 +24,7 @@ from roadworthy.core.policy import judge as judge_rows
 from roadworthy.core.release import REVIEW_PRICE, Release
 
 SCORE_QUANTUM = 1e-6  # scores are rounded to this before the policy: BLAS sums a row alone with another last bit
-AUTO, REVIEW, GUARDRAIL, FALLBACK, TODAY = "auto", "review", "guardrail", "fallback", "rule"
+AUTO, REVIEW, GUARDRAIL, FALLBACK, TODAY, AUDIT = "auto", "review", "guardrail", "fallback", "rule", "audit"
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -39,6 +39,8 @@ class Work:
     failed: Column = field(default_factory=lambda: np.empty(0, object))  # why there is no score, or None
     probability: Floats = field(default_factory=lambda: np.empty(0))
     judgement: Judgement | None = None
+    audited: Bools = field(default_factory=lambda: np.empty(0, np.bool_))
+    propensity: Floats = field(default_factory=lambda: np.empty(0))  # the chance that the outcome could be seen
     tier: Column = field(default_factory=lambda: np.empty(0, object))
     cases: Sequence[bytes] = ()
     reasons: Sequence[tuple[Reason, ...]] = ()
@@ -106,6 +108,30 @@ def judge(release: Release, work: Work) -> Work:
     return replace(work, judgement=judgement)
 
 
+def audit(release: Release, work: Work) -> Work:
+    """Send a random share of the rows whose action would hide their outcome to a person instead.
+
+    Without it a model stops seeing what it stops: its next training would learn that such rows are harmless. The draw is
+    a keyed hash of the decision's id, and the chance stands in the record, so that training can weigh what is seen
+    (inverse propensity weighting, Horvitz and Thompson, 1952).
+    """
+    judged, reviewers, length = work.judged, release.system.reviewers, len(work.rows)
+    propensity, audited = np.ones(length), np.zeros(length, np.bool_)
+    hidden = ~np.isin(judged.action.astype(str), release.system.decision.reveals)
+    propensity[hidden] = 0.0
+    if reviewers is None or not reviewers.audit or not hidden.any():
+        return replace(work, propensity=propensity, audited=audited)
+    free = np.flatnonzero(hidden & np.fromiter((not fired for fired in judged.guardrails), np.bool_, length))
+    propensity[free] = reviewers.audit
+    drawn = uniform("audit", [work.ids[row] for row in free])
+    audited[free] = np.array(drawn) < reviewers.audit
+    action, expected = judged.action.copy(), judged.expected.copy()
+    action[audited] = reviewers.action
+    expected[audited] = judged.review_value[audited]
+    judgement = replace(judged, action=action, expected=expected)
+    return replace(work, propensity=propensity, audited=audited, judgement=judgement)
+
+
 def route(release: Release, work: Work) -> Work:
     """Which way each row goes: automatically, to a person (with a case), by a guardrail, or the fallback."""
     judged = work.judged
@@ -114,6 +140,7 @@ def route(release: Release, work: Work) -> Work:
     reviewers = release.system.reviewers
     to_review = judged.action == (reviewers.action if reviewers else None)
     tier[to_review] = REVIEW
+    tier[work.audited] = AUDIT
     tier[np.array([bool(fired) for fired in judged.guardrails], np.bool_)] = GUARDRAIL
     if release.predict is not None:
         tier[(work.failed != None) & (tier != GUARDRAIL)] = FALLBACK  # noqa: E711  elementwise
@@ -137,7 +164,8 @@ def explain(release: Release, work: Work) -> Work:
 
 
 Stage = Callable[[Release, Work], Work]
-STAGES: tuple[Stage, ...] = (derive, score, calibrate, judge, route, explain)
+STAGES: tuple[Stage, ...] = (derive, score, calibrate, judge, audit, route, explain)
+UNTIL_JUDGED = STAGES[:4]  # what the policy alone would do: for evidence
 
 
 def decide(release: Release, rows: Batch, facts: Batch, ids: Sequence[bytes], stages: Sequence[Stage] = STAGES) -> Work:

@@ -74,6 +74,7 @@ class Judgement:
     action: Column
     expected: Floats  # money, of the action taken
     review_gain: Floats  # what a review is worth over the best action without one, before its price
+    review_value: Floats  # what a review is worth at all; NaN without reviewers
     guardrails: Sequence[tuple[int, ...]]  # positions of the guardrails that fired, in the declared order
 
 
@@ -82,11 +83,12 @@ def judge(system: System, rows: Batch, probability: Floats, price: Floats) -> Ju
     pays = payoffs(system, rows)
     expected = {action: pay.expected(probability) for action, pay in pays.items()}
     gain = np.full(len(rows), -np.inf)
+    review_value = np.full(len(rows), np.nan)
     offered = dict(expected)
     if system.reviewers is not None:
         review = system.reviewers.action
         others = np.stack([value for action, value in expected.items() if action != review])
-        gain = expected[review] - others.max(axis=0)
+        gain, review_value = expected[review] - others.max(axis=0), expected[review]
         offered[review] = expected[review] - price
     table = np.stack(list(offered.values()))
     unknown = np.isnan(table).any(axis=0)
@@ -96,7 +98,7 @@ def judge(system: System, rows: Batch, probability: Floats, price: Floats) -> Ju
     chosen, fired = _guard(system, rows, chosen)
     money = np.stack(list(expected.values()))
     taken = np.take_along_axis(money, chosen[None], axis=0)[0]
-    return Judgement(text(system.decision.actions)[chosen], taken, gain, fired)
+    return Judgement(text(system.decision.actions)[chosen], taken, gain, review_value, fired)
 
 
 def _guard(system: System, rows: Batch, chosen: Ints) -> tuple[Ints, list[tuple[int, ...]]]:

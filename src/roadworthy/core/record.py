@@ -46,8 +46,9 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
     probability: int | None
     expected_value: int | None
     review_gain: int | None  # what a review would have been worth; orders the queue and sets its price
+    propensity: int  # the chance that this row's outcome could be seen, in millionths
     case: bytes  # 16 bytes; empty when nobody looks at it
-    codes: tuple[str, ...]  # `fallback:<why>`, `guardrail:<position>`
+    codes: tuple[str, ...]  # `fallback:<why>`, `guardrail:<why>`, `audit`
 
 
 class OutcomeHeader(msgspec.Struct, frozen=True, array_like=True):

@@ -85,6 +85,7 @@ class Reviewers:
     unworked_after: int  # microseconds
     then: str
     action: str = "review"  # the action that sends a row to them
+    audit: float = 0.0  # share of the decisions that would hide their outcome which goes to them instead, at random
 
 
 @dataclass(frozen=True, slots=True)

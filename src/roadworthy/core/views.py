@@ -173,7 +173,9 @@ def _check(declared: View) -> None:
     if not facts_of(declared):
         raise ValueError(f"at least one of count, sum, mean, min, max, distinct, last and since for {declared.key!r}")
     if declared.source == OUTCOME:
-        raise ValueError(f"a view of outcomes reads the column '{OUTCOME}' of source '{INPUT}', as in mean=\"{OUTCOME}\"")
+        raise ValueError(
+            f"a view of outcomes reads the column '{OUTCOME}' of source '{INPUT}', as in mean=\"{OUTCOME}\""
+        )
     own = declared.source == INPUT and declared.include_self and duration(declared.lag) == 0
     if own and (declared.since or any(column != OUTCOME for column in declared.last)):
         raise ValueError("include_self=False beside `since` or `last`: with itself counted a row only finds itself")

@@ -82,9 +82,7 @@ def rule_with_hindsight(system: System, rows: Batch, worth: Ledgered) -> RuleBas
     if best < 0 or gain[best] <= 0:
         return RuleBaseline(base, f"never {then}: no limit on {threshold[1]} would have paid")
     limit = float(column[order][best])
-    return RuleBaseline(
-        np.where(column >= limit, other, base), f"{then} when {threshold[1]} >= {limit:g}"
-    )
+    return RuleBaseline(np.where(column >= limit, other, base), f"{then} when {threshold[1]} >= {limit:g}")
 
 
 def bounds(system: System, rows: Batch, actions: Column, outcome: Floats) -> tuple[Ints, Ints]:

@@ -191,7 +191,7 @@ class Desk:
             taken.ids[row] = id = decision_id(self.release.system.name, f"\0rejection {seq}")
         header = record.Header(
             record.VERSION, seq, "rejection", id, self.release.system.name, bytes.fromhex(self.release.digest), "", None,
-            None, "", "", None, None, None, None, b"", ("conflict",) if taken.status[row] == CONFLICT else (),
+            None, "", "", None, None, None, None, 0, b"", ("conflict",) if taken.status[row] == CONFLICT else (),
         )  # fmt: skip
         return header, (record.Part(came), record.Part(record.body(said)), record.Part(record.EMPTY)), 0
 
@@ -208,6 +208,7 @@ def decision_records(
     at = microseconds(taken.rows[release.system.decision.at]).tolist()
     known, action, tier = taken.known.tolist(), judged.action.tolist(), work.tier.tolist()
     score, probability = _whole(work.score), _whole(work.probability)
+    propensity = millionths(work.propensity).tolist()
     expected, gain = _whole(judged.expected), _whole(judged.review_gain)
     failed = work.failed.tolist()
     no_reasons = record.Part(record.EMPTY)
@@ -216,11 +217,14 @@ def decision_records(
         codes: tuple[str, ...] = ()
         if failed[row] is not None and release.predict is not None:
             codes = (f"fallback:{failed[row]}",)
+        if work.audited[row]:
+            codes += ("audit",)
         if judged.guardrails[row]:
             codes += tuple(f"guardrail:{release.system.guardrails[each].why}" for each in judged.guardrails[row])
         header = record.Header(
             record.VERSION, seq, "decision", work.ids[row], system, digest, CHAMPION, at[row], known[row], action[row],
-            tier[row], score[row], probability[row], expected[row], gain[row], work.cases[row], codes,
+            tier[row], score[row], probability[row], expected[row], gain[row],
+            propensity[row], work.cases[row], codes,
         )  # fmt: skip
         reasons = no_reasons
         if work.reasons[row]:

@@ -223,7 +223,7 @@ def _reviewers(top: Section, actions: tuple[str, ...]) -> Reviewers | None:
     if "reviewers" not in top.data:
         return None
     section = top.section("reviewers", "capacity, cost, accuracy, delay, unworked_after and then")
-    section.known(("capacity", "cost", "accuracy", "delay", "unworked_after", "then", "action"))
+    section.known(("capacity", "cost", "accuracy", "delay", "unworked_after", "then", "action", "audit"))
     action = section.choice("action", actions, "the declared action that sends a row to the reviewers", "review")
     if actions and "action" not in section.data and action not in actions:
         section.report("action", "the declared action that sends a row to the reviewers", "nothing", "action: NAME")
@@ -236,6 +236,7 @@ def _reviewers(top: Section, actions: tuple[str, ...]) -> Reviewers | None:
         unworked_after=section.duration("unworked_after"),
         then=section.choice("then", others, "a declared action other than the review"),
         action=action,
+        audit=section.number("audit", "a share from 0 to 1", 0.0, 1.0) if "audit" in section.data else 0.0,
     )
 
 

@@ -102,7 +102,9 @@ def _answer(
 def _seen(history: History, series: Series, scales: Mapping[str, int]) -> _Seen:
     if series.source == INPUT:
         return _seen_rows(history, series, scales)
-    return _seen_outcomes(history, series, scales) if series.source == OUTCOME else _seen_others(history, series, scales)
+    return (
+        _seen_outcomes(history, series, scales) if series.source == OUTCOME else _seen_others(history, series, scales)
+    )
 
 
 def _seen_rows(history: History, series: Series, scales: Mapping[str, int]) -> _Seen:

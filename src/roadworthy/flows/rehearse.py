@@ -44,6 +44,7 @@ class Diary:
     final: Column  # after review; None while a case is open
     draw: Floats  # of cases: a reviewer is right if it lies under their accuracy
     probability: Floats
+    propensity: Floats  # the chance that the outcome could be seen
     by_release: Ints  # the position in `releases` of the release that decided
     worked: list[tuple[int, int]] = field(default_factory=list)  # (row, time of the verdict)
     expired: list[int] = field(default_factory=list)
@@ -119,7 +120,7 @@ class Rehearsal:
         assert work is not None, "decided rows have work"
         judged = work.judged
         diary.action[rows], diary.final[rows] = judged.action, judged.action
-        diary.probability[rows] = work.probability
+        diary.probability[rows], diary.propensity[rows] = work.probability, work.propensity
         diary.by_release[rows] = len(diary.releases) - 1
         diary.facts.append((rows, taken.facts))
         diary.rejections += len(taken.items) - len(rows)
@@ -209,7 +210,9 @@ class Rehearsal:
         rows = np.concatenate([rows for rows, _ in used])
         settled = np.fromiter((final is not None for final in self.diary.final[rows]), np.bool_, len(rows))
         labels = np.where(self._shown(rows) & settled, self.world.labels(rows, now), np.nan)
-        return Examples(self.world.rows.take(rows), concat([facts for _, facts in used]), self.world.at[rows], labels)
+        stands_for = np.rint(1 / np.where(self.diary.propensity[rows] > 0, self.diary.propensity[rows], 1.0))
+        facts = concat([facts for _, facts in used])
+        return Examples(self.world.rows.take(rows), facts, self.world.at[rows], labels, stands_for.astype(np.int64))
 
 
 def verdicts(project: Project, world: World, rows: Ints, draws: Floats, accuracy: float) -> Column:
@@ -256,7 +259,7 @@ def rehearse(
     start = int(world.known[0]) // DAY * DAY
     diary = Diary(
         action=text([None] * rows), final=text([None] * rows), draw=np.full(rows, np.nan),
-        probability=np.full(rows, np.nan), by_release=np.full(rows, -1), releases=[(start, today)],
+        probability=np.full(rows, np.nan), propensity=np.zeros(rows), by_release=np.full(rows, -1), releases=[(start, today)],
     )  # fmt: skip
     views = RunningViews(project.views, today.release.quanta())
     desk = Desk(today.release, store, views, b"rehearsal", lambda: 0.0)

@@ -19,7 +19,7 @@ import numpy as np
 from roadworthy.core.aggregate import positions
 from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints
 from roadworthy.core.calibrate import fit as fit_calibration
-from roadworthy.core.decide import SCORE_QUANTUM, STAGES, Work, decide
+from roadworthy.core.decide import SCORE_QUANTUM, UNTIL_JUDGED, Work, decide
 from roadworthy.core.evidence import Estimate, estimate, estimate_sum
 from roadworthy.core.explain import reference_of
 from roadworthy.core.features import categories_of, compute
@@ -47,10 +47,19 @@ class Examples:
     facts: Batch
     at: Ints  # microseconds
     labels: Floats  # 1, 0, or NaN where the outcome is not known
+    stands_for: Ints  # how many rows like it each one stands for: 1 / the chance that its outcome could be seen
 
-    def take(self, rows: Bools) -> Examples:
-        """The examples selected by a mask."""
-        return Examples(self.rows.take(rows), self.facts.take(rows), self.at[rows], self.labels[rows])
+    def take(self, rows: Bools | Ints) -> Examples:
+        """The examples selected by a mask or by positions."""
+        return Examples(
+            self.rows.take(rows), self.facts.take(rows), self.at[rows], self.labels[rows], self.stands_for[rows]
+        )
+
+    def repeated(self) -> Examples:
+        """Each row as often as it stands for: inverse propensity weights for any `train`, as repeats."""
+        if not len(self) or self.stands_for.max() <= 1:
+            return self
+        return self.take(np.repeat(np.arange(len(self)), self.stands_for))
 
     def __len__(self) -> int:
         return len(self.at)
@@ -74,11 +83,14 @@ def examples_of(history: History, facts: Batch, now: int) -> Examples:
         kept = np.flatnonzero((row >= 0) & (outcomes.known <= now))
         kept = kept[np.argsort(outcomes.known[kept], kind="stable")]
         labels[row[kept]] = outcomes.value[kept]  # the latest is written last
-    return Examples(history.rows, facts, history.at, labels)
+    return Examples(history.rows, facts, history.at, labels, np.ones(len(labels), np.int64))
 
 
 def split(system: System, examples: Examples, until: int) -> Parts:
-    """Split by time as the declaration says. Raises InputError when a part has too few of either label."""
+    """Split by time as the declaration says, each row as often as it stands for.
+
+    Raises InputError when a part has too few of either label.
+    """
     plan, lag = system.training, system.outcome.matures
     test = until - lag - plan.test
     calibrate = test - lag - plan.calibrate
@@ -100,7 +112,7 @@ def split(system: System, examples: Examples, until: int) -> Parts:
                 f"got {positives} true of {len(part)}",
                 hint="more history, or shorter `training` parts in system.yaml",
             )
-    return Parts(parts["train"], parts["calibrate"], parts["test"])
+    return Parts(parts["train"].repeated(), parts["calibrate"].repeated(), parts["test"].repeated())
 
 
 def fit(
@@ -178,7 +190,7 @@ def price_of(release: Release, recent: Examples, days: float) -> float:
 def without_reasons(release: Release, examples: Examples, price: float) -> Work:
     """Decide examples as the live path would, at a price, up to the reasons; ids do not matter here."""
     facts = examples.facts.with_columns({REVIEW_PRICE: np.full(len(examples), price)})
-    return decide(release, examples.rows, facts, [b"\0" * 16] * len(examples), STAGES[:-1])
+    return decide(release, examples.rows, facts, [b"\0" * 16] * len(examples), UNTIL_JUDGED)
 
 
 def realised(release: Release, work: Work, examples: Examples) -> Floats:

@@ -5,10 +5,9 @@ where `sqlite3` took 66 us, and its import costs every command; all SQL is in `t
 
 * One connection writes, under one lock, and it also does every checkpoint: SQLite before 3.51.3 can damage a WAL that
   two connections write. Reading connections are read-only and are never waited for.
-* An append writes its entry and nothing else. Ids are spread evenly, so an index row for each would rewrite a page for
-  each (measured on 1.75 million ids: 64 pages for 64 records, half the rate). They wait in memory, and a thread moves
-  them in large sorted slices to the table `ids`, when the store is quiet; what a crash leaves behind is read again from
-  the log when the store is opened.
+* An append writes its entry and nothing else. Its ids wait in memory (`recent.py`), and a thread moves them to their
+  table when there are many; what a crash leaves behind is read again from the log when the store is opened. The same
+  thread makes the checkpoints, when the store is quiet, or when they are overdue.
 """
 
 from __future__ import annotations
@@ -17,27 +16,36 @@ import builtins
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager, nullcontext, suppress
+from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
 from threading import Event, Lock, Thread
 from typing import Any
 
-from roadworthy.core.batch import Ints
 from roadworthy.errors import NotFound, StoreError, nearest
 from roadworthy.ports import Entry, Found
 from roadworthy.stores import tables
-from roadworthy.stores.index import ROOM, Index, place, places, prefixes
+from roadworthy.stores.index import Index, place, prefixes
 from roadworthy.stores.packing import Columns, check, pack, pack_body, pack_fields, unpack_body, unpack_fields
+from roadworthy.stores.recent import RecentIds
 from roadworthy.stores.tables import explained, transaction
 
 QUIET = 0.02  # seconds without an append after which the store counts as quiet
-MANY_IDS = 1 << 17  # ids in memory worth moving to the table: 2 MB, read again in about half a second after a crash
-SLICE = 1 << 13  # ids moved in one transaction; an append waits for one slice at most
-CHECKPOINT = 4 << 20  # bytes of WAL worth a checkpoint when quiet; an unquiet store may reach 16 times that
-OVERDUE = 16
-PAGE = 4 << 20  # bytes of packed entries that a scan holds at a time
+OVERDUE = 16  # a store that is never quiet is tidied at this many times the usual size
 MANY_ITEMS = 4096  # records worth packing in two threads
+
+Row = tuple[int, dict[str, tuple[str, ...]], bytes]
+
+
+@dataclass(frozen=True, slots=True)
+class Sizes:
+    """How much the store holds back, and how much it does at a time."""
+
+    ids: int = 1 << 17  # in memory worth moving to the table: 2 MB, read again in a moment after a crash
+    slice: int = 1 << 13  # ids moved in one transaction; an append waits for one slice at most
+    wal: int = 4 << 20  # bytes worth a checkpoint
+    page: int = 4 << 20  # bytes of packed entries that a scan holds at a time
 
 
 class SQLiteStore:
@@ -56,14 +64,15 @@ class SQLiteStore:
         read_only: bool = False,
         timeout: float = 5.0,
         max_bytes: int | None = None,
+        sizes: Sizes = Sizes(),
     ) -> None:
         self.path = Path(path)
-        self._timeout = timeout
+        self._timeout, self._sizes = timeout, sizes
         self._lock = Lock()
         self._readers: builtins.list[sqlite3.Connection] = []
         self._codes: dict[bytes, int] = {}
         self._fields: dict[int, dict[str, tuple[str, ...]]] = {}
-        self._recent, self._indexed, self._seen = Index(), 0, 0
+        self._recent = RecentIds()
         self._unchecked = 0  # bytes of WAL since the last checkpoint, about
         self._appended, self._closed, self._thread = Event(), False, None
         self._writer: sqlite3.Connection | None = None
@@ -87,17 +96,17 @@ class SQLiteStore:
         taken = [entry for entry in entries if entry.items]
         blobs = _pack_all(taken)
         with self._lock, explained(self.path):
-            writer, before = self._writing(), (self._recent, self._seen)
+            writer, before = self._writing(), self._recent.state()
             try:
                 with transaction(writer):
                     check(entries, lambda system, stream: _last(writer, system, stream))
                     for entry, blob in zip(taken, blobs, strict=True):
                         number = self._insert(writer, entry, blob)
                         # Before the commit: whoever sees the entry in the log must also find its ids.
-                        self._note(number, prefixes([item.id for item in entry.items]))
+                        self._recent.note(number, prefixes([item.id for item in entry.items]))
                     writer.executemany(tables.ADD_DOCUMENT, bodies)
             except BaseException:
-                self._recent, self._seen = before
+                self._recent.restore(before)
                 self._codes.clear()  # a code that was given in this transaction is gone
                 raise
             self._unchecked += sum(map(len, blobs)) + sum(len(body) for _, _, body in bodies) + (1 << 14)
@@ -112,7 +121,7 @@ class SQLiteStore:
         self._closed = True
         if self._writer:
             with suppress(sqlite3.Error):  # all of it is only for a faster start
-                self._move_ids()
+                self._recent.move(self._writer, self._lock, self._sizes.slice)
                 self._writer.execute("PRAGMA wal_checkpoint(TRUNCATE)")
         self._disconnect()
 
@@ -130,7 +139,7 @@ class SQLiteStore:
         """
         while page := self._page(system, stream, after):
             for seq, fields, blob in page:
-                items = Columns(blob, self._where(system, stream, seq)).items()
+                items = Columns(blob, _where(self.path, system, stream, seq)).items()
                 yield Entry(system, stream, seq, fields, items)
             after = page[-1][0]
 
@@ -161,15 +170,26 @@ class SQLiteStore:
         with self._reading() as reader:
             return [(id, unpack_body(body)) for id, body in reader.execute(tables.DOCUMENTS, (kind,))]
 
+    def check(self) -> str:
+        """What a check of the whole file found, in words. Raises StoreError when the file is damaged."""
+        with self._reading() as reader:
+            found = [text for (text,) in reader.execute(tables.INTEGRITY)]
+            if found != ["ok"]:
+                raise StoreError(
+                    f"store {self.path} is damaged: {'; '.join(found[:3])}", hint="restore it from a backup"
+                )
+            entries, records = reader.execute(tables.COUNTS).fetchone()
+        return f"intact, {records:,} records in {entries:,} entries"
+
     # Connections
 
     def _prepare(self, max_bytes: int | None) -> None:
-        with self._reading() if self._writer is None else _given(self._writer) as connection:
+        with nullcontext(self._writer) if self._writer else self._reading() as connection:
             tables.prepare(connection, self.path, writes=self._writer is not None)
             if max_bytes is not None:
                 size = connection.execute("PRAGMA page_size").fetchone()[0]
                 connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // size)}")
-            self._catch_up(connection)
+            self._recent.catch_up(connection, f"store {self.path}")
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -186,8 +206,8 @@ class SQLiteStore:
             finally:
                 self._readers.append(connection)
 
-    def _writing(self) -> sqlite3.Connection:
-        if self._closed:
+    def _writing(self, *, closing: bool = False) -> sqlite3.Connection:
+        if self._closed and not closing:
             raise StoreError(f"store {self.path} is closed")
         if self._writer is None:
             raise StoreError(f"store {self.path} was opened to be read only", hint="open it with read_only=False")
@@ -209,16 +229,14 @@ class SQLiteStore:
         row = entry.system, entry.stream, entry.seq, len(entry.items), self._codes[body], blob
         return int(writer.execute(tables.ADD_ENTRY, row).lastrowid or 0)
 
-    def _page(
-        self, system: str, stream: str, after: int
-    ) -> builtins.list[tuple[int, dict[str, tuple[str, ...]], bytes]]:
+    def _page(self, system: str, stream: str, after: int) -> builtins.list[Row]:
         page, size = [], 0
         with self._reading() as reader:
             cursor = reader.execute(tables.SCAN, (system, stream, after))
             for seq, code, blob in cursor:
                 page.append((seq, self._named(reader, code), blob))
                 size += len(blob)
-                if size >= PAGE:
+                if size >= self._sizes.page:
                     break
             cursor.close()
         return page
@@ -232,7 +250,7 @@ class SQLiteStore:
             if row is None or row[0] != system:  # none: its transaction is not committed yet
                 continue
             _, stream, seq, code, blob = row
-            columns, fields = Columns(blob, self._where(system, stream, seq)), self._named(reader, code)
+            columns, fields = Columns(blob, _where(self.path, system, stream, seq)), self._named(reader, code)
             for _, position in group:
                 item = columns.item(position)
                 if item.id in wanted:  # two ids may share a prefix
@@ -244,73 +262,34 @@ class SQLiteStore:
             self._fields[code] = unpack_fields(reader.execute(tables.FIELDS_BODY, (code,)).fetchone()[0])
         return self._fields[code]
 
-    def _where(self, system: str, stream: str, seq: int) -> str:
-        return f"store {self.path}: entry {seq} of stream '{stream}' of system '{system}'"
-
     # Ids and the WAL
-
-    def _note(self, number: int, keys: Ints) -> None:
-        self._recent = self._recent.add(keys, places(number, len(keys)))
-        self._seen = number
 
     def _in_memory(self, reader: sqlite3.Connection) -> Index:
         if self._writer is None:  # another process appends
             with self._lock:
-                self._catch_up(reader)
-        return self._recent
-
-    def _catch_up(self, connection: sqlite3.Connection) -> None:
-        """Read the ids of entries that the table `ids` does not cover yet and that were not read before."""
-        indexed = connection.execute(tables.META, ("indexed",)).fetchone()[0]
-        if indexed != self._indexed:
-            self._recent, self._indexed, self._seen = self._recent.after(indexed), indexed, max(self._seen, indexed)
-        for number, blob in connection.execute(tables.ENTRIES_AFTER, (self._seen,)):
-            ids = Columns(blob, f"store {self.path}: entry number {number}").ids
-            self._note(number, prefixes([ids]))
-
-    def _move_ids(self) -> None:
-        """Move the ids that are in memory to their table, in ascending order: each page is written once."""
-        writer = self._writing_or_closing()
-        with self._lock:
-            keys, at = self._recent.run()
-        if not len(keys):
-            return
-        upto = int(at.max()) >> ROOM
-        for start in range(0, len(keys), SLICE):
-            rows = zip(keys[start : start + SLICE].tolist(), at[start : start + SLICE].tolist(), strict=True)
-            with self._lock, transaction(writer):
-                writer.executemany(tables.ADD_ID, rows)
-                if start + SLICE >= len(keys):
-                    writer.execute(tables.SET_META, (upto, "indexed"))
-        with self._lock:  # only after the commit, see `find`
-            self._recent, self._indexed = self._recent.after(upto), upto
-
-    def _writing_or_closing(self) -> sqlite3.Connection:
-        if self._writer is None:
-            raise StoreError(f"store {self.path} is closed")
-        return self._writer
+                self._recent.catch_up(reader, f"store {self.path}")
+        return self._recent.index
 
     def _tidy_when_quiet(self) -> None:
         while self._appended.wait() and not self._closed:
             self._appended.clear()
-            quiet = not self._appended.wait(QUIET)
-            patience = 1 if quiet else OVERDUE
+            patience = OVERDUE if self._appended.wait(QUIET) else 1
             with suppress(sqlite3.Error):  # such as a full disk; the log is whole, and the next append tries again
-                if len(self._recent) >= MANY_IDS:
-                    self._move_ids()
-                    self._checkpoint()
-                elif self._unchecked >= CHECKPOINT * patience:
-                    self._checkpoint()
+                self._tidy(patience)
 
-    def _checkpoint(self) -> None:
-        with self._lock:
-            self._writing_or_closing().execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
-            self._unchecked = 0
+    def _tidy(self, patience: int) -> None:
+        writer, sizes = self._writing(closing=True), self._sizes
+        many = len(self._recent) >= sizes.ids
+        if many:
+            self._recent.move(writer, self._lock, sizes.slice)
+        if many or self._unchecked >= sizes.wal * patience:
+            with self._lock:
+                writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
+                self._unchecked = 0
 
 
-@contextmanager
-def _given(connection: sqlite3.Connection) -> Iterator[sqlite3.Connection]:
-    yield connection
+def _where(path: Path, system: str, stream: str, seq: int) -> str:
+    return f"store {path}: entry {seq} of stream '{stream}' of system '{system}'"
 
 
 def _last(connection: sqlite3.Connection, system: str, stream: str) -> int:

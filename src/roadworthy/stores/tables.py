@@ -55,6 +55,9 @@ DOCUMENTS = """
     JOIN documents ON documents.n = newest
     ORDER BY first"""
 
+INTEGRITY = "PRAGMA integrity_check"
+COUNTS = "SELECT count(*), coalesce(sum(count), 0) FROM entries"
+
 _HINTS = {
     sqlite3.SQLITE_BUSY: "another process is writing to it; stop that one, or send it the request",
     sqlite3.SQLITE_LOCKED: "another process is writing to it; stop that one, or send it the request",
