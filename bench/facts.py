@@ -13,9 +13,9 @@ from pathlib import Path
 import duckdb
 import numpy as np
 
-from roadworthy.core.batch import Floats, Ints, batch
+from roadworthy.core.batch import Floats
 from roadworthy.core.running import RunningViews
-from roadworthy.core.views import History, Outcomes
+from roadworthy.core.views import History
 from roadworthy.flows.history import facts
 from roadworthy.testing.handbook import DELAY, QUANTA, VIEWS, read
 

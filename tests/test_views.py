@@ -12,11 +12,12 @@ from hypothesis import strategies as st
 
 from roadworthy.core.batch import Batch, Floats, Ints, batch, concat, missing
 from roadworthy.core.running import Labels, RunningViews
+from roadworthy.core.system import DAY
 from roadworthy.core.views import OUTCOME, Events, History, Outcomes, facts_of, names_of, series_of, view
 from roadworthy.errors import InputError, NotFound
 from roadworthy.flows.history import facts
 from roadworthy.testing import oracle
-from roadworthy.testing.histories import DAY, QUANTA, START, history, named, views
+from roadworthy.testing.histories import QUANTA, START, history, named, views
 
 VIEWS = views()
 SEEDS = st.integers(0, 2**32)
@@ -94,7 +95,7 @@ def running_facts(past: History, sizes: list[int], undo: bool = False) -> Batch:
     """The facts of a history in record order, from running views in batches of these sizes, over and over."""
     feed = Feed(past, RunningViews(VIEWS, QUANTA))
     feed.observe()
-    parts = []
+    parts: list[Batch] = []
     while feed.place < len(past.rows):
         parts.append(feed.step(sizes[len(parts) % len(sizes)], undo))
     back = np.empty(len(past.rows), np.int64)
@@ -135,7 +136,9 @@ def test_load_is_as_if_every_row_had_passed(seed: int, share: float, size: int) 
     start = int(share * len(order))
     first = np.sort(order[:start])
     loaded = RunningViews(VIEWS, QUANTA)
-    loaded.load(replace(past, rows=past.rows.take(first), at=past.at[first], known=past.known[first], ids=past.ids[first]))
+    loaded.load(
+        replace(past, rows=past.rows.take(first), at=past.at[first], known=past.known[first], ids=past.ids[first])
+    )
     feed = Feed(past, loaded, start)
     expected = oracle.facts(past, VIEWS, QUANTA)
     while feed.place < len(order):
@@ -230,9 +233,9 @@ def test_a_sum_over_text_says_what_it_found() -> None:
     """Summing a text column names the column and what it holds, in SQL as in running views."""
     past = history(2)
     declared = [named("v", view(key="number", sum="shop"))]
-    with pytest.raises(InputError, match="'shop'.* got text"):
+    with pytest.raises(InputError, match=r"'shop'.* got text"):
         facts(past, declared, {})
-    with pytest.raises(InputError, match="'shop'.* got text"):
+    with pytest.raises(InputError, match=r"'shop'.* got text"):
         RunningViews(declared, {}).facts(past.rows, past.at, np.full(len(past.at), past.known.max()))
 
 

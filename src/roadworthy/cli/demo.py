@@ -35,7 +35,7 @@ def demo(
         data = folder / "data" / project.system.name
         data.mkdir(parents=True, exist_ok=True)
         with progress("simulating", quiet=json) as report:
-            simulate(data, days=days, seed=seed, progress=lambda done, total: report(done, total, ""))
+            simulate(data, days=days, seed=seed, progress=lambda what: report(0, 1, what))
         with open_home(folder) as opened, progress("rehearsing", quiet=json) as report:
             result = run_rehearsal(opened, project, data, seed=seed, progress=report).report
     if json:

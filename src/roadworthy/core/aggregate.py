@@ -59,10 +59,11 @@ def finish(fact: Fact, count: Ints, total: Ints, scale: int) -> Floats:
 
 def listed(column: Column) -> list[Any]:
     """The values as plain Python: float, str or microseconds, None where missing. -0.0 becomes 0.0."""
+    plain = microseconds(column) if column.dtype.kind == "M" else column if column.dtype == object else column + 0.0
+    values: list[Any] = plain.tolist()
     if column.dtype == object:
-        return column.tolist()
+        return values
     gone = missing(column)
-    values: list[Any] = (microseconds(column) if column.dtype.kind == "M" else column + 0.0).tolist()
     for position in np.flatnonzero(gone).tolist():
         values[position] = None
     return values
@@ -94,7 +95,7 @@ def coded(column: Column) -> tuple[Ints, Bools]:
 
 def positions(ids: Column, wanted: Column) -> Ints:
     """Where each wanted id stands in `ids` (unique), shape (wanted,); -1 where it does not."""
-    if ids.dtype == object or wanted.dtype == object:
+    if object in (ids.dtype, wanted.dtype):
         places = {id_: place for place, id_ in enumerate(ids.tolist())}
         return np.fromiter((places.get(id_, -1) for id_ in wanted.tolist()), np.int64, len(wanted))
     if len(ids) == 0:
@@ -106,6 +107,8 @@ def positions(ids: Column, wanted: Column) -> Ints:
 
 def ranks(known: Ints) -> Ints:
     """The place of each record in the order of arrival, (known, record order); shape (rows,)."""
+    if np.all(known[1:] >= known[:-1]):
+        return np.arange(len(known))
     place = np.empty(len(known), np.int64)
     place[np.argsort(known, kind="stable")] = np.arange(len(known))
     return place

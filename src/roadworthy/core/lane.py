@@ -29,7 +29,16 @@ class Lane:
         self.sums = series.columns("sum", "mean")
         kept = ((TAPES[fact.aggregate], fact.column) for fact in series.facts if fact.aggregate in TAPES)
         self.tapes = tuple(dict.fromkeys(kept))
+        self.windows = series.windows
         self.singly = tuple(fact for fact in series.facts if fact.aggregate in TAPES or fact.aggregate == "since")
+        self.tape = {
+            fact: self.tapes.index((TAPES[fact.aggregate], fact.column)) for fact in self.singly if fact.column
+        }
+        self.summed = tuple(
+            (fact, self.windows.index(fact.window), 1 + 2 * self.sums.index(fact.column) if fact.column else 0)
+            for fact in series.facts
+            if fact not in self.singly
+        )  # with the window and the first channel that answers
         self.kinds: dict[str, Kind] = {}
         self.tracks: dict[Any, Track] = {}
         self.waiting: deque[Waiting] = deque()
@@ -74,9 +83,10 @@ class Lane:
 
     def pass_rows(self, keys: Sequence[Any], ats: Sequence[int], events: Sequence[Event]) -> dict[str, Column]:
         """Answer input rows one after the other, each entering the state."""
-        own, lag, windows, tracks = self.series.own, self.series.lag, self.series.windows, self.tracks
+        own, lag, windows, tracks = self.series.own, self.series.lag, self.windows, self.tracks
         blank = (0,) * (len(windows) * (1 + 2 * len(self.sums)))
-        out, single = array("q"), [[] for _ in self.singly]  # type: list[list[Any]]
+        out = array("q")
+        single: list[list[Any]] = [[] for _ in self.singly]
         self.added = [event for event in events if event[0] is not None]
         for key, at, event in zip(keys, ats, events, strict=True):
             counts = event[0] is not None
@@ -100,9 +110,10 @@ class Lane:
 
         `own` is what is known about the row at a position of this batch, to be seen by rows behind it.
         """
-        lag, windows, tracks = self.series.lag, self.series.windows, self.tracks
+        lag, windows, tracks = self.series.lag, self.windows, self.tracks
         blank = (0,) * (len(windows) * (1 + 2 * len(self.sums)))
-        out, single = array("q"), [[] for _ in self.singly]  # type: list[list[Any]]
+        out = array("q")
+        single: list[list[Any]] = [[] for _ in self.singly]
         self.drained, self.pushed = [], []
         for place, (key, at, now) in enumerate(zip(keys, ats, known, strict=True)):
             while self.waiting and self.waiting[0][0] <= now:
@@ -181,7 +192,8 @@ class Lane:
             self.kinds[column] = kind_of(rows[column])
             if form == "quanta":
                 quanta, present = quantise(column, rows[column], self.scales[column])
-                values = np.where(present, quanta.astype(object), None).tolist()
+                given = zip(quanta.tolist(), present.tolist(), strict=True)
+                values = [value if there else None for value, there in given]
             else:
                 values = listed(rows[column])
             kept = form == "all" and self.series.source != OUTCOME
@@ -197,7 +209,7 @@ class Lane:
                 age = track.age(upto, fact.window)
                 answers.append((age >= 0, age))
             else:
-                tape = track.tapes[self.tapes.index((TAPES[fact.aggregate], fact.column))]
+                tape = track.tapes[self.tape[fact]]
                 if fact.aggregate == "last":
                     answers.append(tape.latest(upto, fact.window))
                     continue
@@ -209,17 +221,12 @@ class Lane:
                     answers.append((len(values), least_or_most(values, default=0)))
 
     def _columns(self, length: int, out: array[int], single: Sequence[list[Any]]) -> dict[str, Column]:
-        windows = self.series.windows
-        read = np.frombuffer(out, np.int64).reshape(length, len(windows), 1 + 2 * len(self.sums))
-        columns: dict[str, Column] = {}
-        for fact, answers in zip(self.singly, single, strict=True):
-            columns[fact.name] = self._single(fact, answers)
-        for fact in self.series.facts:
-            if fact.name not in columns:
-                part = read[:, windows.index(fact.window)]
-                channel = 1 + 2 * self.sums.index(fact.column) if fact.aggregate != "count" else 0
-                total = part[:, channel + 1] if channel else part[:, 0]
-                columns[fact.name] = finish(fact, part[:, channel], total, self.scales[fact.column])
+        read = np.frombuffer(out, np.int64).reshape(length, len(self.windows), 1 + 2 * len(self.sums))
+        columns = {fact.name: self._single(fact, found) for fact, found in zip(self.singly, single, strict=True)}
+        for fact, window, channel in self.summed:
+            count = read[:, window, channel]
+            total = read[:, window, channel + 1] if channel else count
+            columns[fact.name] = finish(fact, count, total, self.scales[fact.column])
         return columns
 
     def _single(self, fact: Fact, answers: list[Any]) -> Column:

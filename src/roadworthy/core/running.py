@@ -3,6 +3,10 @@
 Every series of facts keeps one `Track` a key. Input rows enter it as they arrive. What is learned about them later
 (outcomes), and events of other tables, wait in a queue ordered by `known` and enter before the first row that may see
 them. So a whole day's outcomes can be handed over at once.
+
+State, measured after 1.75 million card payments: 8 bytes an event, 16 more for each column summed, about an eighth over
+for growth, and 350 to 1,030 bytes a key; that is 10 to 28 bytes an event for each series. Values kept for min, max,
+distinct and last are Python objects, and reading them costs the length of the window; sums cost its logarithm.
 """
 
 from __future__ import annotations

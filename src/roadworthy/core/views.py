@@ -137,10 +137,10 @@ def view(  # noqa: PLR0913  the signature is the declaration's vocabulary
     key: str,
     over: str | Sequence[str] = (),
     count: bool = False,
-    sum: str | Sequence[str] = (),  # noqa: A002
+    sum: str | Sequence[str] = (),
     mean: str | Sequence[str] = (),
-    min: str | Sequence[str] = (),  # noqa: A002
-    max: str | Sequence[str] = (),  # noqa: A002
+    min: str | Sequence[str] = (),
+    max: str | Sequence[str] = (),
     distinct: str | Sequence[str] = (),
     last: str | Sequence[str] = (),
     since: bool = False,

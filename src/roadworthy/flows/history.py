@@ -69,14 +69,11 @@ def facts(history: History, views: Sequence[View], quanta: Mapping[str, float], 
 
 
 def _together(series: Iterable[Series]) -> list[list[Series]]:
-    """Series that one window query can answer: the input and its outcomes by the same key, lag and where.
-
-    Frames with and without the current row stay apart: DuckDB 2.0.0 with two threads sometimes mixes them up.
-    """
-    spans: dict[tuple[str, str, str, int, bool], list[Series]] = {}
+    """Series that one window query can answer: the input and its outcomes by the same key, lag and where."""
+    spans: dict[tuple[str, str, str, int], list[Series]] = {}
     for one in series:
         source = INPUT if one.source == OUTCOME else one.source
-        spans.setdefault((one.key, source, one.where, one.lag, _alone(one)), []).append(one)
+        spans.setdefault((one.key, source, one.where, one.lag), []).append(one)
     return list(spans.values())
 
 
@@ -218,7 +215,7 @@ def _points(history: History, together: Sequence[Series], seen: Sequence[_Seen])
         nullable |= {f"part{place}": part for place, part in enumerate(one.parts.values())}
         for name, (values, there) in nullable.items():
             table[f"{name}_{number}"] = _scattered(len(row), where, values[last], there[last])
-    return {name: values[present] for name, values in table.items()}
+    return table if present.all() else {name: values[present] for name, values in table.items()}
 
 
 def _scattered(length: int, where: Ints, values: Ints, present: Bools) -> Ints:
@@ -328,12 +325,8 @@ def _frame(series: Series, window: int) -> str:
     """
     start = series.lag + (window or ENDLESS) - 1
     end = f"{series.lag} preceding" if series.lag else "current row"
-    return f"range between {start} preceding and {end}{' exclude current row' if _alone(series) else ''}"
-
-
-def _alone(series: Series) -> bool:
-    """Whether the frame would hold the row itself, which does not count."""
-    return series.source == INPUT and not series.own and series.lag == 0
+    alone = series.source == INPUT and not series.own and series.lag == 0
+    return f"range between {start} preceding and {end}{' exclude current row' if alone else ''}"
 
 
 def _call(function: str, column: str, within: str = "") -> str:

@@ -2,13 +2,14 @@
 
 Every row is decided by `Desk.take` with what was known then. Each simulated day ends with a tick: reviewers have worked
 the queue at their capacity, outcomes that the actions taken reveal are handed over (to be seen when they become known),
-the price of a review follows the volume, and, when due, a model is trained on what is known and released if its value
-holds against what it replaces. Nothing here reads a real clock or draws at random except by keyed hash.
+the price of a review follows the volume, and, when due, a model is trained on what is known and a day later released,
+if its value holds against what it replaces. Nothing here reads a real clock or draws at random except by keyed hash.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
 from typing import Any
 
@@ -32,6 +33,8 @@ from roadworthy.ports import Loader, Store
 BATCH = 10_000  # rows a batch at most; the log does not depend on it
 PRICE_DAYS = 7  # days of volume that the price of a review follows
 NON_INFERIORITY = 0.05  # a model may be worth this share less than the one it refreshes
+
+NOTHING: dict[str, Any] = {"released": False, "why": "", "digest": None, "kind": None, "evidence": {}}
 
 Progress = Callable[[int, int, str], None]  # (rows done, rows in all, the day)
 
@@ -74,20 +77,24 @@ class Rehearsal:
     queue: Queue | None
     diary: Diary
     cases: list[Case] = field(default_factory=list)  # opened since the last tick
+    training: tuple[int, Future[Draft]] | None = None  # since when, and the model to come
 
     def run(self, progress: Progress) -> Diary:
         """Go through all days; returns what happened."""
         first, last = (int(self.world.known[end]) // DAY for end in (0, -1))
-        for day in range(first, last + 1):
-            end = (day + 1) * DAY
-            start, stop = np.searchsorted(self.world.known, [day * DAY, end], side="left").tolist()
-            self.diary.prices.append(self.desk.price)
-            self._decide(start, stop)
-            self._review(end)
-            self._reprice()
-            if self._training_due(day - first + 1):
-                self._train(end)
-            progress(stop, len(self.world.rows), str(np.datetime64(day, "D")))
+        with ThreadPoolExecutor(1) as pool:
+            for day in range(first, last + 1):
+                end = (day + 1) * DAY
+                start, stop = np.searchsorted(self.world.known, [day * DAY, end], side="left").tolist()
+                self.diary.prices.append(self.desk.price)
+                self._decide(start, stop)
+                self._review(end)
+                self._reprice()
+                self._release(end)
+                if self._training_due(day - first + 1):
+                    self._train(pool, end)
+                progress(stop, len(self.world.rows), str(np.datetime64(day, "D")))
+            self._release(end)
         return self.diary
 
     def _decide(self, start: int, stop: int) -> None:
@@ -183,17 +190,30 @@ class Rehearsal:
         since = days * DAY - self.project.system.training.first
         return since >= 0 and since % self.project.system.training.every == 0
 
-    def _train(self, now: int) -> None:
-        """Train on what is known now; release the model if its value holds against what it would replace."""
+    def _train(self, pool: ThreadPoolExecutor, now: int) -> None:
+        """Begin to train on what is known now. The next day goes on meanwhile: somebody must look at the evidence."""
         incumbent = self.diary.releases[-1][1].release
-        log: dict[str, Any] = {"at": now, "released": False, "digest": None, "kind": None, "evidence": {}}
+        try:
+            self.training = now, pool.submit(
+                fit, self.project, self.train, self.loader_for, self._examples(now), now, self.seed,
+                {"champion": incumbent},
+            )  # fmt: skip
+        except InputError as error:
+            self.diary.trainings.append({**NOTHING, "at": now, "why": str(error)})
+
+    def _release(self, now: int) -> None:
+        """A day after a training began: release its model if its value holds against what it would replace."""
+        if self.training is None:
+            return
+        (began, future), self.training = self.training, None
+        log = {**NOTHING, "at": began}
         self.diary.trainings.append(log)
         try:
-            draft = fit(self.project, self.train, self.loader_for, self._examples(now), now, self.seed,
-                        {"champion": incumbent})  # fmt: skip
+            draft = future.result()
         except InputError as error:
             log["why"] = str(error)
             return
+        incumbent = self.diary.releases[-1][1].release
         log |= {"digest": draft.release.digest, "kind": draft.release.manifest.kind, "evidence": draft.evidence}
         log["released"], log["why"] = worth_releasing(draft.evidence["metrics"], incumbent.predict is None)
         if log["released"]:

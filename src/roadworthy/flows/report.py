@@ -48,12 +48,12 @@ def report(project: Project, tables: Tables, world: World, diary: Diary, seed: i
         "reviews": _reviews(system, diary, days),
         "value": {
             "currency": system.currency,
-            "total": mine.sum() / MONEY,
+            "total": _units(mine),
             "per_day": estimate_daily(daily.money(mine), seed=seed).plain(),
             "baselines": {
-                "do_nothing": do_nothing(system, worth).sum() / MONEY,
-                "rule": rule.money.sum() / MONEY,
-                "perfect": perfect(worth).sum() / MONEY,
+                "do_nothing": _units(do_nothing(system, worth)),
+                "rule": _units(rule.money),
+                "perfect": _units(perfect(worth)),
             },
             "gain_over_rule": estimate_daily(daily.money(mine - rule.money), seed=seed).plain(),
             "gain_over_do_nothing": estimate_daily(daily.money(mine - do_nothing(system, worth)), seed=seed).plain(),
@@ -72,6 +72,11 @@ def report(project: Project, tables: Tables, world: World, diary: Diary, seed: i
         "log_digest": diary.digest.hex(),
         "seconds": seconds,
     }
+
+
+def _units(millionths: Ints) -> float:
+    """A sum of money in units of the currency."""
+    return float(millionths.sum() / MONEY)
 
 
 class _Daily:
@@ -125,14 +130,14 @@ def _accuracies(
     for accuracy in sorted({*ACCURACIES, project.system.reviewers.accuracy}):
         declared = accuracy == project.system.reviewers.accuracy
         money = mine if declared else _money(project, world, diary, decided, worth, accuracy)
-        total = money.sum() / MONEY
-        out.append({"accuracy": accuracy, "total": total, "gain_over_rule": total - rule.money.sum() / MONEY})
+        total = _units(money)
+        out.append({"accuracy": accuracy, "total": total, "gain_over_rule": total - _units(rule.money)})
     return out
 
 
 def _unknown(system: System, rows: Batch, final: Column, outcome: Floats) -> dict[str, float]:
     low, high = bounds(system, rows, final, outcome)
-    return {"rows": int(np.isnan(outcome).sum()), "low": low.sum() / MONEY, "high": high.sum() / MONEY}
+    return {"rows": int(np.isnan(outcome).sum()), "low": _units(low), "high": _units(high)}
 
 
 def _reviews(system: System, diary: Diary, days: int) -> dict[str, float]:

@@ -1,6 +1,6 @@
 """`Index`: from the first 8 bytes of an id to the places of its records, in sorted runs.
 
-A dictionary of 1.75 million ids takes about 250 MB, sorted arrays take 28 MB. Runs are merged when the newer is not
+A dictionary of 1.75 million ids takes 225 MB, sorted arrays take 28 MB. Runs are merged when the newer is not
 much smaller than the older, so there are at most about log2(n) of them and each id is moved about log2(n) times (the
 logarithmic method of Bentley and Saxe, 1980).
 

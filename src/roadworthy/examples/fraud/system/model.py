@@ -9,8 +9,9 @@ import numpy as np
 
 from roadworthy import view
 
-# What the customer did before this payment, and the mean of all of it.
-customer = view(key="customer_id", over=["1d", "7d", "14d"], count=True, max="tx_amount", include_self=False)
+# What the customer did before this payment: how often, how high at most, and the mean of all that is known.
+customer = view(key="customer_id", over=["1d", "7d"], count=True, include_self=False)
+recent = view(key="customer_id", over="7d", max="tx_amount", include_self=False)  # one maximum, because it is slow
 usual = view(key="customer_id", mean="tx_amount", include_self=False)
 
 # A fraud is known after 7 days, so these windows end there.
@@ -22,19 +23,9 @@ def amount_vs_usual(tx_amount, usual_mean_tx_amount):
     return tx_amount / usual_mean_tx_amount
 
 
-def highest_vs_usual_1d(customer_max_tx_amount_1d, usual_mean_tx_amount):
-    """highest amount of the day before compared with the customer's usual"""
-    return customer_max_tx_amount_1d / usual_mean_tx_amount
-
-
-def highest_vs_usual_7d(customer_max_tx_amount_7d, usual_mean_tx_amount):
+def highest_vs_usual(recent_max_tx_amount_7d, usual_mean_tx_amount):
     """highest amount of the week before compared with the customer's usual"""
-    return customer_max_tx_amount_7d / usual_mean_tx_amount
-
-
-def highest_vs_usual_14d(customer_max_tx_amount_14d, usual_mean_tx_amount):
-    """highest amount of the two weeks before compared with the customer's usual"""
-    return customer_max_tx_amount_14d / usual_mean_tx_amount
+    return recent_max_tx_amount_7d / usual_mean_tx_amount
 
 
 def terminal_risk_1d(terminal_sum_outcome_1d, terminal_count_1d):
@@ -77,9 +68,7 @@ FEATURES = (
     "tx_amount",
     "usual_mean_tx_amount",
     amount_vs_usual,
-    highest_vs_usual_1d,
-    highest_vs_usual_7d,
-    highest_vs_usual_14d,
+    highest_vs_usual,
     "customer_count_1d",
     "customer_count_7d",
     terminal_risk_1d,
