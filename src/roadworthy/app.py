@@ -38,10 +38,10 @@ from roadworthy.flows.outcomes import outcome_rows
 from roadworthy.flows.rehearse import Progress, rehearse
 from roadworthy.flows.releases import LIVE, Draft, keep, load_release, rule_release
 from roadworthy.flows.report import example_ids, report
-from roadworthy.flows.world import Tables, history_of, read_tables, world_of
 from roadworthy.flows.trace import find, trace
 from roadworthy.flows.train import examples_of, fit
 from roadworthy.flows.warm import open_desk
+from roadworthy.flows.world import Tables, history_of, read_tables, world_of
 from roadworthy.models import loader, loader_for
 from roadworthy.settings import Settings
 from roadworthy.stores import FolderBlobs, MemoryStore, SQLiteStore, copy
@@ -131,7 +131,7 @@ def publish(home: Home, drafts: list[Draft], documents: list[tuple[str, str, Any
 
 
 def keep_history(home: Home, project: Project, tables: Tables) -> None:
-    """Copy the tables into the home, so that serving needs nothing outside it. Each file appears whole or not at all."""
+    """Copy the tables into the home, whole or not at all, so that serving needs nothing outside it."""
     folder = home.history(project.system.name)
     fresh = folder.with_name(f".{folder.name}.unfinished")
     shutil.rmtree(fresh, ignore_errors=True)
@@ -262,7 +262,7 @@ def trace_in(home: Home, id: str) -> dict[str, Any]:
     systems = [system for system, _ in home.store.list(LIVE)]
     try:
         return trace(home.store, home.store, systems, id, "live")
-    except NotFound as error:
+    except NotFound:
         for system in systems:
             if home.rehearsal(system).exists():
                 log = SQLiteStore(home.rehearsal(system), read_only=True)
@@ -272,7 +272,7 @@ def trace_in(home: Home, id: str) -> dict[str, Any]:
                     continue
                 finally:
                     log.close()
-        raise error
+        raise
 
 
 def verify(home: Home, report_line: Callable[[str, bool, str], None]) -> None:

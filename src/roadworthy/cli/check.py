@@ -1,4 +1,4 @@
-"""`roadworthy check`: is what the folder declares right, and what of it does nothing enforce yet?"""
+"""`roadworthy check`: whether what a folder declares is right, and what of it nothing enforces yet."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""`roadworthy doctor`: is this machine, and this home, fit for the road?"""
+"""`roadworthy doctor`: whether this machine, and this home, are fit for the road."""
 
 from __future__ import annotations
 

@@ -70,6 +70,7 @@ def show_trainings(trainings: list[dict[str, Any]]) -> None:
     for each in trainings:
         metrics = each["evidence"]
         precision = interval(metrics["average_precision"]) if metrics else "-"
-        rows.append([f"  {each['at'][:10]}", (each["release"] or "-")[:12], f"{each['rows']:,}", f"{each['positives']:,}",
-                     precision, "released" if each["released"] else "kept out", each["why"]])  # fmt: skip
+        became = "released" if each["released"] else "kept out"
+        counts = [f"{each['rows']:,}", f"{each['positives']:,}"]
+        rows.append([f"  {each['at'][:10]}", (each["release"] or "-")[:12], *counts, precision, became, each["why"]])
     table(["  trained", "release", "rows", "true", "average precision", "", "value"], rows, right=(2, 3))

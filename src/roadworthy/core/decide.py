@@ -84,14 +84,12 @@ def score(release: Release, work: Work) -> Work:
     raw = np.where(failed == None, raw, np.nan)  # noqa: E711  elementwise
     nonsense = ~((raw >= 0) & (raw <= 1)) & (failed == None)  # noqa: E711
     failed[nonsense] = "the model's score is not a number in [0, 1]"
-    rounded = np.rint(np.where(nonsense, np.nan, raw) / SCORE_QUANTUM) * SCORE_QUANTUM
-    return replace(work, score=rounded, failed=failed)
+    return replace(work, score=_rounded(np.where(nonsense, np.nan, raw)), failed=failed)
 
 
 def calibrate(release: Release, work: Work) -> Work:
     """The score as a probability, rounded to the same quantum."""
-    probability = release.calibration(work.score)
-    return replace(work, probability=np.rint(probability / SCORE_QUANTUM) * SCORE_QUANTUM)
+    return replace(work, probability=_rounded(release.calibration(work.score)))
 
 
 def judge(release: Release, work: Work) -> Work:
@@ -99,20 +97,23 @@ def judge(release: Release, work: Work) -> Work:
     system = release.system
     price = work.facts[REVIEW_PRICE]
     judgement = judge_rows(system, work.rows, work.probability, price)
-    if release.predict is None:
+    failed = work.failed.copy()
+    if release.predict is not None:
+        failed[judgement.unknown & (failed == None)] = "the value of an action is missing"  # noqa: E711  elementwise
+    else:
         forced = system.rule.when.fires(work.rows)
         by_rule = text([system.decision.actions[0]] * len(work.rows))
         by_rule[forced] = system.rule.then
         guarded = np.array([bool(fired) for fired in judgement.guardrails], np.bool_)
         judgement = replace(judgement, action=np.where(guarded, judgement.action, by_rule))
-    return replace(work, judgement=judgement)
+    return replace(work, judgement=judgement, failed=failed)
 
 
 def audit(release: Release, work: Work) -> Work:
     """Send a random share of the rows whose action would hide their outcome to a person instead.
 
-    Without it a model stops seeing what it stops: its next training would learn that such rows are harmless. The draw is
-    a keyed hash of the decision's id, and the chance stands in the record, so that training can weigh what is seen
+    Without it a model stops seeing what it stops: its next training would learn that such rows are harmless. The draw
+    is a keyed hash of the decision's id, and the chance stands in the record, so that training can weigh what is seen
     (inverse propensity weighting, Horvitz and Thompson, 1952).
     """
     judged, reviewers, length = work.judged, release.system.reviewers, len(work.rows)
@@ -123,7 +124,7 @@ def audit(release: Release, work: Work) -> Work:
         return replace(work, propensity=propensity, audited=audited)
     free = np.flatnonzero(hidden & np.fromiter((not fired for fired in judged.guardrails), np.bool_, length))
     propensity[free] = reviewers.audit
-    drawn = uniform("audit", [work.ids[row] for row in free])
+    drawn = uniform("audit", [work.ids[row] for row in free.tolist()])
     audited[free] = np.array(drawn) < reviewers.audit
     action, expected = judged.action.copy(), judged.expected.copy()
     action[audited] = reviewers.action
@@ -145,21 +146,34 @@ def route(release: Release, work: Work) -> Work:
     if release.predict is not None:
         tier[(work.failed != None) & (tier != GUARDRAIL)] = FALLBACK  # noqa: E711  elementwise
     cases = [b""] * len(work.rows)
-    for row in np.flatnonzero(to_review):
+    for row in np.flatnonzero(to_review).tolist():
         cases[row] = case_id(work.ids[row])
     return replace(work, tier=tier, cases=cases)
 
 
 def explain(release: Release, work: Work) -> Work:
-    """Reasons for decisions that are adverse (not the first declared action) or go to review."""
+    """Reasons for decisions that are adverse (not the first declared action) or go to review.
+
+    A row has none if the model cannot score its variants: that says nothing about the decision, which stands.
+    """
+    predict = release.predict
+    if predict is None:
+        return replace(work, reasons=[()] * len(work.rows))
+    adverse = np.flatnonzero((work.judged.action != release.system.decision.actions[0]) & ~np.isnan(work.score))
+    features, score = work.features.take(adverse), work.score[adverse]
+
+    def scores(variants: Batch) -> Floats:
+        return _rounded(np.asarray(predict(variants), np.float64))  # else a last bit decides which reason is first
+
+    def found(rows: slice) -> Batch:
+        listed = reasons_of(scores, features.take(rows), score[rows], release.reference)
+        return Batch({"reasons": np.fromiter(listed, object, len(listed))}, len(listed))
+
+    unexplained, none = text([None] * len(adverse)), {"reasons": np.fromiter([()], object, 1)}
+    each = _each(found, slice(0, len(adverse)), unexplained, none)["reasons"]
     reasons: list[tuple[Reason, ...]] = [()] * len(work.rows)
-    if release.predict is not None:
-        adverse = (work.judged.action != release.system.decision.actions[0]) & ~np.isnan(work.score)
-        rows = np.flatnonzero(adverse)
-        if len(rows):
-            found = reasons_of(release.predict, work.features.take(rows), work.score[rows], release.reference)
-            for row, each in zip(rows.tolist(), found, strict=True):
-                reasons[row] = each
+    for row, known in zip(adverse.tolist(), each.tolist(), strict=True):
+        reasons[row] = known
     return replace(work, reasons=reasons)
 
 
@@ -185,6 +199,11 @@ def case_id(decision: bytes) -> bytes:
     return int(first * 2**56).to_bytes(8, "big") + int(second * 2**56).to_bytes(8, "big")
 
 
+def _rounded(values: Floats) -> Floats:
+    """To the quantum of scores."""
+    return np.rint(values / SCORE_QUANTUM) * SCORE_QUANTUM
+
+
 def _no_features(release: Release) -> dict[str, Column]:
     """One row of missing features, standing where they could not be computed."""
     return {
@@ -196,11 +215,11 @@ def _no_features(release: Release) -> dict[str, Column]:
 def _each(function: Callable[[slice], Batch], rows: slice, failed: Column, instead: dict[str, Column]) -> Batch:
     """`function` over all rows at once; when it raises, over halves, so that one bad row spoils no other.
 
-    This keeps the path row-local under exceptions. The rows that raise by themselves get `instead` and their error's text.
+    This keeps the path row-local under exceptions. A row that raises by itself gets `instead` and the error's text.
     """
     try:
         return function(rows)
-    except Exception as error:
+    except Exception as error:  # noqa: BLE001  a model may raise anything; the row takes the fallback and says why
         if rows.stop - rows.start <= 1:
             failed[rows] = f"{type(error).__name__}: {error}"[:200]
             return Batch(dict(instead), rows.stop - rows.start)

@@ -76,6 +76,7 @@ class Judgement:
     review_gain: Floats  # what a review is worth over the best action without one, before its price
     review_value: Floats  # what a review is worth at all; NaN without reviewers
     guardrails: Sequence[tuple[int, ...]]  # positions of the guardrails that fired, in the declared order
+    unknown: Bools  # no value could be put on some action: it was the fallback's turn
 
 
 def judge(system: System, rows: Batch, probability: Floats, price: Floats) -> Judgement:
@@ -91,14 +92,14 @@ def judge(system: System, rows: Batch, probability: Floats, price: Floats) -> Ju
         gain, review_value = expected[review] - others.max(axis=0), expected[review]
         offered[review] = expected[review] - price
     table = np.stack(list(offered.values()))
-    unknown = np.isnan(table).any(axis=0)
+    unknown = np.asarray(np.isnan(table).any(axis=0))
     chosen = np.argmax(np.where(np.isnan(table), -np.inf, table), axis=0)
     fallback = system.decision.actions.index(system.decision.fallback)
     chosen = np.where(unknown, fallback, chosen)
     chosen, fired = _guard(system, rows, chosen)
     money = np.stack(list(expected.values()))
     taken = np.take_along_axis(money, chosen[None], axis=0)[0]
-    return Judgement(text(system.decision.actions)[chosen], taken, gain, review_value, fired)
+    return Judgement(text(system.decision.actions)[chosen], taken, gain, review_value, fired, unknown)
 
 
 def _guard(system: System, rows: Batch, chosen: Ints) -> tuple[Ints, list[tuple[int, ...]]]:

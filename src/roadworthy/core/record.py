@@ -1,8 +1,8 @@
 """The record of an input row: its layout, its canonical encoding and its hash. `docs/record.md` is the specification.
 
 A record is a clear *header* without personal data and separable *parts*. Each part has its own hash and, once it is
-encrypted, the id of its key; the leaf `SHA-256(0x00 || header || H(part 1) || H(part 2) ...)` commits to the hashes only,
-so a part can expire or be erased and the leaf still verifies. Timings stand beside the record, outside the leaf.
+encrypted, the id of its key; the leaf `SHA-256(0x00 || header || H(part 1) || H(part 2) ...)` commits to the hashes
+only, so a part can expire or be erased and the leaf still verifies. Timings stand beside the record, outside the leaf.
 
 Canonical encoding: MessagePack with every value written one way only. Headers and parts are arrays in a fixed order;
 a number is a float64 (a missing one is nil, minus zero is zero), a whole quantity of the header an integer in its
@@ -149,7 +149,7 @@ def _plain(column: Column) -> list[Any]:
     if column.dtype.kind == "M":
         whole: list[Any] = microseconds(column).tolist()
     elif column.dtype == object:
-        return column.tolist()
+        return list(column)
     else:
         whole = (column + 0.0).tolist()  # turns minus zero into zero
     absent = missing(column)

@@ -1,7 +1,7 @@
 """A release: contract, views, features, model, calibration, policy and code under one digest of content.
 
-`Manifest` is what is digested and stored; `Release` is the same thing ready to decide. Evidence points at the digest and
-is not part of it.
+`Manifest` is what is digested and stored; `Release` is the same thing ready to decide. Evidence points at the digest
+and is not part of it.
 """
 
 from __future__ import annotations

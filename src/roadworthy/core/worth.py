@@ -51,7 +51,7 @@ def do_nothing(system: System, worth: Ledgered) -> Ints:
 
 def perfect(worth: Ledgered) -> Ints:
     """For each row the action that turned out best, at no cost of finding out."""
-    return np.stack(list(worth.by_action.values())).max(axis=0)
+    return np.asarray(np.stack(list(worth.by_action.values())).max(axis=0))
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,8 +27,7 @@ def decide_rows(desk: Desk, rows: Sequence[object]) -> list[Answer]:
 def decisions_by_id(taken: Taken) -> dict[bytes, Item]:
     """The stored decision of every row that was decided or repeated, by its id."""
     found = {id: each.item for id, many in taken.found.items() if (each := decision_of(many))}
-    fresh = {item.id: item for item in taken.items}
-    return {**fresh, **found}
+    return {**taken.fresh, **found}
 
 
 def _answer(taken: Taken, row: int) -> Answer:

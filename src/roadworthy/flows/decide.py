@@ -51,8 +51,9 @@ class Taken:
 
     @property
     def fresh(self) -> dict[bytes, Item]:
-        """The records appended, by the decision's id."""
-        return {item.id: item for item in self.items}
+        """The decisions appended, by their id; a rejected row under the id of a decided one is not among them."""
+        kept = self.status[self.status != REPEATED].tolist()
+        return {item.id: item for item, status in zip(self.items, kept, strict=True) if status == TAKEN}
 
 
 @dataclass(slots=True)
@@ -105,16 +106,17 @@ class Desk:
 
     def labels(self, taken: Taken) -> Labels:
         """Outcomes that came before their decision: they waited in the log, and count from the decision on."""
-        row, known, value, was = [], [], [], []
-        for position, origin in enumerate(taken.new.tolist()):
-            before = float("nan")
+        waited: list[tuple[int, int, float, float]] = []
+        for position, origin in enumerate(taken.new.tolist() if taken.found else ()):
+            before = np.nan
             for each in taken.found.get(taken.ids[origin], ()):
                 if each.stream == OUTCOME:
                     header, said = record.outcome_of(record.decode(each.item.record))
-                    now = float("nan") if said is None else said
-                    row.append(position), known.append(header.known), value.append(now), was.append(before)
+                    now = np.nan if said is None else said
+                    waited.append((position, header.known, now, before))
                     before = now
-        return Labels(np.array(row, np.int64), np.array(known, np.int64), np.array(value), np.array(was))
+        row, known, value, was = (np.array(part) for part in zip(*waited, strict=True)) if waited else np.empty((4, 0))
+        return Labels(row.astype(np.int64), known.astype(np.int64), value, was)
 
     def _sort_out(self, batch: Batch, bad: Mapping[int, Sequence[Fault]]) -> Taken:
         """Which rows are new, repeats, conflicts or rejected."""
@@ -144,7 +146,7 @@ class Desk:
         wrong: dict[int, Sequence[Fault]],
         found: dict[bytes, list[Found]],
     ) -> None:
-        """Mark rows whose id was decided before, in the log or earlier in this batch, by whether their body is the same."""
+        """Mark rows whose id was decided before, in the log or earlier in this batch: repeats, and other bodies."""
         decided = {id: each.item.mac for id, many in found.items() if (each := decision_of(many))}
         if not decided and len(set(ids)) == len(ids):
             return
@@ -189,9 +191,10 @@ class Desk:
         id = taken.ids[row]
         if taken.status[row] == CONFLICT or not id:  # its own id belongs to another row, or is absent
             taken.ids[row] = id = decision_id(self.release.system.name, f"\0rejection {seq}")
+        release, codes = bytes.fromhex(self.release.digest), ("conflict",) if taken.status[row] == CONFLICT else ()
         header = record.Header(
-            record.VERSION, seq, "rejection", id, self.release.system.name, bytes.fromhex(self.release.digest), "", None,
-            None, "", "", None, None, None, None, 0, b"", ("conflict",) if taken.status[row] == CONFLICT else (),
+            record.VERSION, seq, "rejection", id, self.release.system.name, release, "", None, None, "", "", None, None,
+            None, None, 0, b"", codes,
         )  # fmt: skip
         return header, (record.Part(came), record.Part(record.body(said)), record.Part(record.EMPTY)), 0
 
@@ -242,6 +245,11 @@ def decision_of(found: Sequence[Found]) -> Found | None:
         if each.stream == INPUT and record.header_of(record.decode(each.item.record)).kind == "decision":
             return each
     return None
+
+
+def as_it_came(rows: Batch, row: int) -> dict[str, str]:
+    """A row of a file, for the record of its rejection."""
+    return {name: str(column[row]) for name, column in rows.columns.items()}
 
 
 def iso(microsecond: int | None) -> str | None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from roadworthy.core.batch import Batch, Column, text, times
+from roadworthy.core.batch import Batch, Column, kind_of, text, times
 from roadworthy.core.contract import Contract, Field
 from roadworthy.core.features import Feature, FeatureError, compute
 from roadworthy.core.views import facts_of
@@ -48,8 +48,8 @@ def _try(feature: Feature, features: tuple[Feature, ...], columns: dict[str, Col
 
 
 def _equal(first: Column, second: Column) -> bool:
-    if first.dtype == object or second.dtype == object:
-        return first.tolist() == second.tolist()
+    if kind_of(first) == "text":
+        return list(first) == list(second)
     return bool(np.array_equal(first, second, equal_nan=True))
 
 

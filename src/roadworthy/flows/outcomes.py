@@ -50,7 +50,7 @@ def record_outcomes(desk: Desk, contract: Contract, parsed: Parsed) -> list[Answ
             answers.append({"status": 422, "body": body})
             continue
         was = said.get(id, (math.nan, -1))
-        when = max(known[row], desk.clock + 1)
+        when = max(known[row], desk.clock + 1, was[1])  # a correction is never known before what it corrects
         status = RECORDED if decision_of(found.get(id, ())) else WAITING
         if id in said and was[1] >= 0 and _same(was[0], values[row]):
             status, when = REPEATED, was[1]
@@ -97,8 +97,9 @@ def _keep(desk: Desk, fresh: Sequence[tuple[bytes, int, float, float]], found: d
     if learned:
         rows = concat([input_of(desk, decision) for decision, _ in learned])
         at = microseconds(rows[desk.release.system.decision.at])
-        known, value, was = (np.array([each[part] for _, each in learned]) for part in (1, 2, 3))
-        desk.views.learn(rows, at, known.astype(np.int64), value.astype(np.float64), was.astype(np.float64))
+        whens = np.array([known for _, (_, known, _, _) in learned], np.int64)
+        value, was = np.array([(value, was) for _, (_, _, value, was) in learned], np.float64).T
+        desk.views.learn(rows, at, whens, value, was)
 
 
 def input_of(desk: Desk, found: Found) -> Batch:

@@ -11,6 +11,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, field
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -23,11 +24,11 @@ from roadworthy.core.review import Case, Queue
 from roadworthy.core.running import RunningViews
 from roadworthy.core.system import DAY
 from roadworthy.errors import InputError
+from roadworthy.flows.decide import Desk, Taken, as_it_came
 from roadworthy.flows.declare import Project
-from roadworthy.flows.decide import Desk, Taken
 from roadworthy.flows.releases import Draft, rule_release
-from roadworthy.flows.world import World
 from roadworthy.flows.train import Examples, TrainFunction, fit
+from roadworthy.flows.world import World
 from roadworthy.ports import Loader, Store
 
 BATCH = 10_000  # rows a batch at most; the log does not depend on it
@@ -104,7 +105,7 @@ class Rehearsal:
             end = min(start + self.batch, stop, self._before_outcomes(start, stop))
             rows = self.world.rows.take(slice(start, end))
             bad = {row - start: self.world.faults[row] for row in self._bad(start, end)}
-            taken = self.desk.take(rows, bad, lambda row, rows=rows: _as_it_came(rows, row))
+            taken = self.desk.take(rows, bad, partial(as_it_came, rows))
             gains.append(self._note(taken, start + taken.new))
             start = end
         self.diary.gains.append(np.concatenate(gains))
@@ -143,7 +144,7 @@ class Rehearsal:
         work = taken.work
         assert work is not None, "cases come from work"
         self.diary.final[rows[opened]] = None
-        ids = [work.ids[row] for row in np.flatnonzero(opened)]
+        ids = [work.ids[row] for row in np.flatnonzero(opened).tolist()]
         self.diary.draw[rows[opened]] = uniform(f"reviewer/{self.seed}", ids)
         worth = np.nan_to_num(work.judged.review_gain[opened], nan=np.inf)  # a case of unknown worth goes first
         for gain, at, row in zip(worth.tolist(), taken.known[opened].tolist(), rows[opened].tolist(), strict=True):
@@ -166,8 +167,9 @@ class Rehearsal:
         self._reveal(np.sort(np.concatenate([rows, np.array(expired, np.int64)])), end)
 
     def _reveal(self, rows: Ints, earliest: int) -> None:
-        """Hand over the outcomes that the actions let be seen. Each takes effect when it becomes known, and never
-        before `earliest`: rows up to then are already decided.
+        """Hand over the outcomes that the actions let be seen, each to take effect when it becomes known.
+
+        None does before `earliest`: the rows up to then are decided already.
         """
         row, known, value, was = self.world.versions(rows[self._shown(rows)])
         self.desk.views.learn(self.world.rows.take(row), self.world.at[row], np.maximum(known, earliest), value, was)
@@ -221,7 +223,7 @@ class Rehearsal:
             self.desk.release, self.desk.price = draft.release, draft.evidence["review_price"]
 
     def _examples(self, now: int) -> Examples:
-        """The decided rows with the facts they were decided on, and what is known and was revealed of their outcomes."""
+        """The decided rows with the facts they were decided on, and what is known and revealed of their outcomes."""
         plan, lag = self.project.system.training, self.project.system.outcome.matures
         since = now - 3 * lag - plan.test - plan.calibrate - plan.window
         used = [(rows, facts) for rows, facts in self.diary.facts if len(rows) and self.world.at[rows].max() > since]
@@ -256,10 +258,6 @@ def worth_releasing(metrics: dict[str, Any], over_rule: bool) -> tuple[bool, str
     return bool(gain["low"] > margin), shown
 
 
-def _as_it_came(rows: Batch, row: int) -> dict[str, str]:
-    return {name: str(column[row]) for name, column in rows.columns.items()}
-
-
 def rehearse(
     project: Project,
     world: World,
@@ -278,9 +276,14 @@ def rehearse(
     today = rule_release(project)
     start = int(world.known[0]) // DAY * DAY
     diary = Diary(
-        action=text([None] * rows), final=text([None] * rows), draw=np.full(rows, np.nan),
-        probability=np.full(rows, np.nan), propensity=np.zeros(rows), by_release=np.full(rows, -1), releases=[(start, today)],
-    )  # fmt: skip
+        action=text([None] * rows),
+        final=text([None] * rows),
+        draw=np.full(rows, np.nan),
+        probability=np.full(rows, np.nan),
+        propensity=np.zeros(rows),
+        by_release=np.full(rows, -1),
+        releases=[(start, today)],
+    )
     views = RunningViews(project.views, today.release.quanta())
     desk = Desk(today.release, store, views, b"rehearsal", lambda: 0.0)
     queue = Queue(project.system.reviewers, start) if project.system.reviewers else None

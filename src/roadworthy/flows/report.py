@@ -13,9 +13,9 @@ from roadworthy.core.metrics.calibration_error import equal_mass
 from roadworthy.core.policy import MONEY
 from roadworthy.core.system import DAY, System
 from roadworthy.core.worth import Ledgered, RuleBaseline, bounds, do_nothing, ledger, perfect, rule_with_hindsight
-from roadworthy.flows.declare import Project
 from roadworthy.flows.answer import decision
 from roadworthy.flows.decide import decision_of, iso
+from roadworthy.flows.declare import Project
 from roadworthy.flows.rehearse import Diary, verdicts
 from roadworthy.flows.world import Tables, World
 from roadworthy.ports import Store
@@ -86,7 +86,7 @@ class _Daily:
         self.day, self.days = day, days
 
     def count(self, mask: Bools) -> list[int]:
-        return np.bincount(self.day[mask], minlength=self.days).tolist()
+        return [int(each) for each in np.bincount(self.day[mask], minlength=self.days)]
 
     def money(self, millionths: Ints) -> Floats:
         sums = np.zeros(self.days, np.int64)
@@ -201,18 +201,22 @@ def _assumptions(system: System, rule: RuleBaseline, tables: Tables, outcome: Fl
     """What the figures rest on, said where they are shown."""
     out = [
         "Decisions do not change the world: the same rows would have come, whatever was decided on them.",
-        f"The rule is the best of its form with hindsight: {rule.text}. Declared is: {system.rule.then} when "
-        f"{system.rule.when.text}, and that is what runs until a first model is released.",
+        (
+            f"The rule is the best of its form with hindsight: {rule.text}. Declared is: {system.rule.then} when "
+            f"{system.rule.when.text}, and that is what runs until a first model is released."
+        ),
         "Perfect foresight takes the best action for every row at no cost of finding out; nothing can reach it.",
-        f"Models learn only from outcomes that were known at the time and that the actions taken reveal "
-        f"({', '.join(system.decision.reveals)}); the other outcomes are used for the figures only.",
+        (
+            "Models learn only from outcomes that were known at the time and that the actions taken reveal "
+            f"({', '.join(system.decision.reveals)}); the other outcomes are used for the figures only."
+        ),
         "Intervals resample whole weeks of days: they say how much such days vary, not what a changed world would do.",
     ]
     if system.reviewers is not None:
         out.append(
-            f"Reviewers work {system.reviewers.capacity:g} cases a day at {system.reviewers.cost:g} {system.currency} each "
-            f"and find the truth in {system.reviewers.accuracy:.0%} of them, whichever case it is; a case nobody reaches in "
-            f"time ends as '{system.reviewers.then}'."
+            f"Reviewers work {system.reviewers.capacity:g} cases a day at {system.reviewers.cost:g} {system.currency} "
+            f"each and find the truth in {system.reviewers.accuracy:.0%} of them, whichever case it is; a case nobody "
+            f"reaches in time ends as '{system.reviewers.then}'."
         )
     unknown = int(np.isnan(outcome).sum())
     if unknown:

@@ -4,14 +4,15 @@ from __future__ import annotations
 
 import json
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from roadworthy.core.batch import Batch, Column
+from roadworthy.core.batch import Column
 from roadworthy.flows.answer import decision, decisions_by_id, refusal
-from roadworthy.flows.decide import CONFLICT, REJECTED, Desk, Taken
+from roadworthy.flows.decide import CONFLICT, REJECTED, Desk, Taken, as_it_came
 from roadworthy.flows.inputs import load
 from roadworthy.flows.outputs import format_of, write_table
 
@@ -32,7 +33,7 @@ def score(desk: Desk, source: Path, target: Path, progress: Callable[[int, int],
     for start in range(0, len(parsed.batch), BATCH):
         batch = parsed.batch.take(slice(start, start + BATCH))
         bad = {row - start: parsed.faults[row] for row in range(start, start + len(batch)) if row in parsed.faults}
-        taken = desk.take(batch, bad, lambda row, batch=batch: _as_it_came(batch, row))
+        taken = desk.take(batch, bad, partial(as_it_came, batch))
         _sort(taken, batch[name], start, rows, rejected)
         progress(start + len(batch), len(parsed.batch))
     write(target, name, rows)
@@ -88,10 +89,6 @@ def _column(values: list[Any]) -> Column:
     numbers = np.array([np.nan if value is None else value for value in values], np.float64)
     whole = len(numbers) > 0 and bool(np.all(np.isfinite(numbers) & (numbers == np.rint(numbers))))
     return numbers.astype(np.int64) if whole else numbers
-
-
-def _as_it_came(batch: Batch, row: int) -> dict[str, str]:
-    return {name: str(column[row]) for name, column in batch.columns.items()}
 
 
 def _plain(value: Any) -> Any:

@@ -174,8 +174,10 @@ def evaluate(release: Release, parts: Parts, rivals: Mapping[str, Release], seed
         other_price = price_of(rival, parts.calibrate, system.training.calibrate / DAY)
         other = realised(rival, without_reasons(rival, test, other_price), test)
         found[f"gain_over_{name}"] = estimate_sum(mine - other, subjects, days, seed)
-    counts = {name: {"rows": len(part), "positives": int(part.labels.sum())}
-              for name, part in (("train", parts.train), ("calibrate", parts.calibrate), ("test", parts.test))}  # fmt: skip
+    counts = {
+        name: {"rows": len(part), "positives": int(part.labels.sum())}
+        for name, part in (("train", parts.train), ("calibrate", parts.calibrate), ("test", parts.test))
+    }
     return {"metrics": {name: each.plain() for name, each in found.items()}, "parts": counts, "review_price": price}
 
 

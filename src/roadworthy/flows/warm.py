@@ -6,7 +6,7 @@ from collections.abc import Callable
 
 import numpy as np
 
-from roadworthy.core.batch import concat, microseconds
+from roadworthy.core.batch import Column, concat, microseconds
 from roadworthy.core.record import decode, header_of, outcome_of
 from roadworthy.core.release import Release
 from roadworthy.core.running import RunningViews
@@ -78,7 +78,7 @@ def _join(before: History | None, log: History | None) -> History | None:
     )
 
 
-def _tagged(tag: str, ids: np.ndarray) -> np.ndarray:  # type: ignore[type-arg]
+def _tagged(tag: str, ids: Column) -> Column:
     """Ids that cannot meet the ids of the log."""
     return np.array([f"{tag} {value}" for value in ids.tolist()], object)
 

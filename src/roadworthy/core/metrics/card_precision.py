@@ -1,5 +1,6 @@
-"""Card precision at k a day (Fraud Detection Handbook, chapter 4): of the k subjects a day that look worst, how many were.
+"""Card precision at k a day (Fraud Detection Handbook, chapter 4).
 
+Of the k subjects a day that look worst, how many were?
 Each day a subject's score is the highest of its rows; a subject found on one day does not count on later days.
 """
 
