@@ -76,7 +76,7 @@ def make_days(random: Random, starts: Sequence[int]) -> dict[str, Any]:
 def make_training(random: Random, stage: int, at: str) -> dict[str, Any]:
     """One training and its evidence."""
     ap, auc = 0.58 + 0.02 * stage + random.uniform(-0.01, 0.01), 0.93 + 0.005 * stage
-    around = {"auc": (auc, 0.012), "average_precision": (ap, 0.035),
+    around = {"roc_auc": (auc, 0.012), "average_precision": (ap, 0.035),
               "card_precision_at_100": (0.27 + 0.01 * stage, 0.02), "calibration_error": (0.0021, 0.0006),
               "value_per_day": (-3_900.0 + 60 * stage, 420.0)}  # fmt: skip
     evidence = {

@@ -17,10 +17,12 @@ import secrets
 import shutil
 import time
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
 from pathlib import Path
+from threading import Event
 from typing import Any
 
 import numpy as np
@@ -47,6 +49,7 @@ from roadworthy.settings import Settings
 from roadworthy.stores import FolderBlobs, MemoryStore, SQLiteStore, copy
 
 REPORT, PRICE = "rehearsal", "price"
+FOLLOW = 1.0  # seconds between looks at a log that grows
 
 
 @dataclass(slots=True)
@@ -161,11 +164,12 @@ def run_rehearsal(
     tables = read_tables(project, data)
     world = world_of(project, tables)
     log = MemoryStore()
-    diary = rehearse(project, world, load_train(project), loader_for, log, seed=seed, batch=batch, progress=progress)
+    with _kept_log(log, name, home.rehearsal(name)):
+        diary = rehearse(
+            project, world, load_train(project), loader_for, log, seed=seed, batch=batch, progress=progress
+        )
     result = report(project, tables, world, diary, seed, 0.0)
     result["examples"] = example_ids(project, world, diary, log)
-    home.rehearsal(name).parent.mkdir(exist_ok=True)
-    _keep_log(log, name, home.rehearsal(name))
     keep_history(home, project, tables)
     result["seconds"] = round(time.perf_counter() - started, 1)
     drafts = [draft for _, draft in diary.releases]
@@ -174,11 +178,27 @@ def run_rehearsal(
     return Rehearsed(result, drafts)
 
 
-def _keep_log(log: MemoryStore, system: str, path: Path) -> None:
+@contextmanager
+def _kept_log(log: MemoryStore, system: str, path: Path) -> Iterator[None]:
+    """Write a log to a file while it grows: packing is work for the other core. The file appears when it is whole."""
+    path.parent.mkdir(exist_ok=True)
     unfinished = path.with_suffix(".unfinished")
-    unfinished.unlink(missing_ok=True)
-    target = SQLiteStore(unfinished, durable=False)
+    for leftover in path.parent.glob(f"{unfinished.name}*"):
+        leftover.unlink()
+    target, ended = SQLiteStore(unfinished, durable=False), Event()
+
+    def follow() -> None:
+        while not ended.wait(FOLLOW):
+            copy(log, target, system)
+
+    with ThreadPoolExecutor(1) as pool:
+        following = pool.submit(follow)
+        try:
+            yield
+        finally:
+            ended.set()
     try:
+        following.result()
         copy(log, target, system)
     finally:
         target.close()

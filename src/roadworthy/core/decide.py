@@ -18,7 +18,7 @@ from roadworthy.core.batch import Batch, Bools, Column, Floats, concat, text
 from roadworthy.core.draws import uniform
 from roadworthy.core.explain import Reason
 from roadworthy.core.explain import explain as reasons_of
-from roadworthy.core.features import compute
+from roadworthy.core.features import FeatureError, compute
 from roadworthy.core.policy import Judgement
 from roadworthy.core.policy import judge as judge_rows
 from roadworthy.core.release import REVIEW_PRICE, Release
@@ -212,6 +212,13 @@ def _no_features(release: Release) -> dict[str, Column]:
     }
 
 
+def _named(error: Exception) -> str:
+    """What went wrong, for the record: never the error's own words, because they may quote a value of the row."""
+    cause = error.__cause__ or error
+    where = f" in feature '{error.feature}'" if isinstance(error, FeatureError) else ""
+    return f"{type(cause).__name__}{where}"
+
+
 def _each(function: Callable[[slice], Batch], rows: slice, failed: Column, instead: dict[str, Column]) -> Batch:
     """`function` over all rows at once; when it raises, over halves, so that one bad row spoils no other.
 
@@ -221,7 +228,7 @@ def _each(function: Callable[[slice], Batch], rows: slice, failed: Column, inste
         return function(rows)
     except Exception as error:  # noqa: BLE001  a model may raise anything; the row takes the fallback and says why
         if rows.stop - rows.start <= 1:
-            failed[rows] = f"{type(error).__name__}: {error}"[:200]
+            failed[rows] = _named(error)
             return Batch(dict(instead), rows.stop - rows.start)
         middle = (rows.start + rows.stop) // 2
         halves = slice(rows.start, middle), slice(middle, rows.stop)

@@ -31,6 +31,10 @@ class FeatureError(InputError):
 
     code = "feature"
 
+    def __init__(self, feature: str, what: str, *, hint: str = "") -> None:
+        self.feature = feature
+        super().__init__(f"feature '{feature}' {what}", hint=hint)
+
 
 def in_order(features: Iterable[Feature]) -> tuple[Feature, ...]:
     """The features so that each comes after those it reads. Raises ValueError naming a cycle."""
@@ -70,16 +74,17 @@ def _call(feature: Feature, known: Mapping[str, Column], length: int) -> Column:
         with np.errstate(all="ignore"):
             result = np.asarray(feature.function(*[known[name] for name in feature.inputs]))
     except Exception as error:
-        raise FeatureError(f"feature '{feature.name}' raised {type(error).__name__}: {error}") from error
+        raise FeatureError(feature.name, f"raised {type(error).__name__}: {error}") from error
     if result.shape != (length,):
         raise FeatureError(
-            f"feature '{feature.name}': expected one value a row, shape ({length},), got shape {result.shape}",
+            feature.name,
+            f"gave shape {result.shape}, expected one value a row, shape ({length},)",
             hint="use numpy operations that keep the rows, not an aggregate over them",
         )
     if result.dtype == object:
         return result
     if result.dtype.kind not in "fiub":
-        raise FeatureError(f"feature '{feature.name}': expected numbers or text, got {result.dtype}")
+        raise FeatureError(feature.name, f"gave {result.dtype}, expected numbers or text")
     numbers = result.astype(np.float64)
     return np.where(np.isfinite(numbers), numbers, np.nan)
 

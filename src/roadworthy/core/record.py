@@ -12,7 +12,7 @@ shortest form, a time an integer of microseconds since 1970-01-01 UTC, text UTF-
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import msgspec
@@ -95,6 +95,12 @@ def leaf(header: bytes, parts: Iterable[Part]) -> bytes:
     return _hash(b"".join((b"\0", header, *map(part_hash, parts)))).digest()
 
 
+def leaves(headers: Sequence[bytes], parts: Sequence[Sequence[bytes]]) -> list[bytes]:
+    """The leaves of many records: `parts` holds, part by part, the body of every record."""
+    hashes = [[EMPTY_HASH if body == EMPTY else _hash(body).digest() for body in bodies] for bodies in parts]
+    return [_hash(b"".join((b"\0", *row))).digest() for row in zip(headers, *hashes, strict=True)]
+
+
 def outcome_of(record: Record) -> tuple[OutcomeHeader, float | None]:
     """The header and the value of an outcome's record; None takes the label back."""
     (value,) = _decode(record.parts[0].body)
@@ -104,6 +110,18 @@ def outcome_of(record: Record) -> tuple[OutcomeHeader, float | None]:
 def encode_header(header: Header | OutcomeHeader) -> bytes:
     """The canonical bytes of a header: what its leaf commits to."""
     return _encode(header)
+
+
+def headers(*columns: Sequence[Any]) -> list[bytes]:
+    """The canonical bytes of many headers, from the columns of `Header` in its order."""
+    return [_encode(row) for row in zip(*columns, strict=True)]
+
+
+def encode_all(headers: Sequence[bytes], parts: Sequence[Sequence[bytes]], timing: tuple[float, ...]) -> list[bytes]:
+    """The bytes of many records with clear parts: what `encode` gives for each."""
+    return [
+        _encode((header, [(body, None) for body in row], timing)) for header, *row in zip(headers, *parts, strict=True)
+    ]
 
 
 def encode(header: bytes, parts: tuple[Part, ...], timing: tuple[float, ...] = ()) -> bytes:

@@ -20,17 +20,14 @@ from roadworthy.core.contract import Fault, check, faults, valid
 from roadworthy.core.decide import Work
 from roadworthy.core.decide import decide as decide_rows
 from roadworthy.core.draws import caller_text, decision_id
-from roadworthy.core.explain import in_words
-from roadworthy.core.policy import millionths
+from roadworthy.core.recording import decisions, rejection
 from roadworthy.core.release import REVIEW_PRICE, Release
 from roadworthy.core.running import Labels, RunningViews
 from roadworthy.ports import Entry, Found, Item, Store
 
 INPUT, OUTCOME = "input", "outcome"  # the streams of a system's log
 KNOWN = "known_at"  # the column of a source that says when a row reached us
-CHAMPION = "champion"
 TAKEN, REPEATED, CONFLICT, REJECTED = 0, 1, 2, 3
-REJECTED_BYTES = 4096  # of a rejected row, kept so that bad input cannot fill the disk
 
 
 @dataclass(slots=True)
@@ -164,79 +161,30 @@ class Desk:
                 wrong[row] = [Fault(f"$.{name}", "the row that came first under this id, or a new id", "another body")]
 
     def _entry(self, taken: Taken, raw: Callable[[int], Any], timing: tuple[float, ...]) -> Entry:
-        """The records of a batch in arrival order: decisions, and rejections where they stood."""
+        """The records of a batch in arrival order: decisions, and rejections where they stood. Repeats have theirs."""
+        assert taken.work is not None, "decided rows have work"
+        recorded = np.flatnonzero(taken.status != REPEATED)
+        seqs = self.seq + 1 + np.arange(len(recorded))
+        made = seqs[taken.status[recorded] == TAKEN].tolist()
         names = tuple(field.name for field in self.release.contract.fields)
-        decisions = decision_records(self.release, taken, names, self.key)
-        seq, position, system = self.seq, 0, self.release.system.name
-        for row, status in enumerate(taken.status.tolist()):
-            if status == REPEATED:
-                continue
-            seq += 1
-            if status == TAKEN:
-                header, parts, code = decisions(position, seq)
-                position += 1
-            else:
-                header, parts, code = self._rejection(taken, row, seq, raw)
-            encoded = record.encode_header(header)
-            taken.leaves.append(record.leaf(encoded, parts))
-            taken.items.append(Item(header.id, code, record.encode(encoded, parts, timing)))
-        fields = {"input": names, "facts": (*taken.facts.names, REVIEW_PRICE)}
-        return Entry(system, INPUT, self.seq + 1, fields, tuple(taken.items))
+        written = decisions(self.release, taken.work, taken.rows.select(names), taken.known, made, self.key, timing)
+        taken.items = [Item(*each) for each in zip(written.ids, written.macs, written.records, strict=True)]
+        taken.leaves = written.leaves
+        for place, row in enumerate(recorded.tolist()):
+            if taken.status[row] != TAKEN:
+                self._reject(taken, row, place, int(seqs[place]), raw)
+        times = tuple(field.name for field in self.release.contract.fields if field.kind == "time")
+        fields = {"input": names, "facts": (*taken.facts.names, REVIEW_PRICE), "times": times}
+        return Entry(self.release.system.name, INPUT, self.seq + 1, fields, tuple(taken.items))
 
-    def _rejection(
-        self, taken: Taken, row: int, seq: int, raw: Callable[[int], Any]
-    ) -> tuple[record.Header, tuple[record.Part, ...], int]:
-        said = [(each.path, each.expected, each.got, each.hint) for each in taken.faults[row]]
-        came = record.body(str(raw(row))[:REJECTED_BYTES])
-        id = taken.ids[row]
-        if taken.status[row] == CONFLICT or not id:  # its own id belongs to another row, or is absent
-            taken.ids[row] = id = decision_id(self.release.system.name, f"\0rejection {seq}")
-        release, codes = bytes.fromhex(self.release.digest), ("conflict",) if taken.status[row] == CONFLICT else ()
-        header = record.Header(
-            record.VERSION, seq, "rejection", id, self.release.system.name, release, "", None, None, "", "", None, None,
-            None, None, 0, b"", codes,
-        )  # fmt: skip
-        return header, (record.Part(came), record.Part(record.body(said)), record.Part(record.EMPTY)), 0
-
-
-def decision_records(
-    release: Release, taken: Taken, names: Sequence[str], key: bytes
-) -> Callable[[int, int], tuple[record.Header, tuple[record.Part, ...], int]]:
-    """A function from a decided row's position and sequence number to its header, parts and mac."""
-    work = taken.work
-    assert work is not None, "decided rows have work"
-    judged, system, digest = work.judged, release.system.name, bytes.fromhex(release.digest)
-    inputs = record.bodies(taken.rows.select(names))
-    facts = record.bodies(work.facts)
-    at = microseconds(taken.rows[release.system.decision.at]).tolist()
-    known, action, tier = taken.known.tolist(), judged.action.tolist(), work.tier.tolist()
-    score, probability = _whole(work.score), _whole(work.probability)
-    propensity = millionths(work.propensity).tolist()
-    expected, gain = _whole(judged.expected), _whole(judged.review_gain)
-    failed = work.failed.tolist()
-    no_reasons = record.Part(record.EMPTY)
-
-    def one(row: int, seq: int) -> tuple[record.Header, tuple[record.Part, ...], int]:
-        codes: tuple[str, ...] = ()
-        if failed[row] is not None and release.predict is not None:
-            codes = (f"fallback:{failed[row]}",)
-        if work.audited[row]:
-            codes += ("audit",)
-        if judged.guardrails[row]:
-            codes += tuple(f"guardrail:{release.system.guardrails[each].why}" for each in judged.guardrails[row])
-        header = record.Header(
-            record.VERSION, seq, "decision", work.ids[row], system, digest, CHAMPION, at[row], known[row], action[row],
-            tier[row], score[row], probability[row], expected[row], gain[row],
-            propensity[row], work.cases[row], codes,
-        )  # fmt: skip
-        reasons = no_reasons
-        if work.reasons[row]:
-            said = [(each.feature, each.value, each.reference, each.contribution, in_words(each, release.descriptions))
-                    for each in work.reasons[row]]  # fmt: skip
-            reasons = record.Part(record.body(said))
-        return header, (record.Part(inputs[row]), record.Part(facts[row]), reasons), record.mac(key, inputs[row])
-
-    return one
+    def _reject(self, taken: Taken, row: int, place: int, seq: int, raw: Callable[[int], Any]) -> None:
+        """Put the record of a rejected row in its place among the items."""
+        conflict = bool(taken.status[row] == CONFLICT)
+        if conflict or not taken.ids[row]:  # its own id belongs to another row, or is absent
+            taken.ids[row] = decision_id(self.release.system.name, f"\0rejection {seq}")
+        written = rejection(self.release, taken.ids[row], seq, raw(row), taken.faults[row], conflict)
+        taken.items.insert(place, Item(written.ids[0], 0, written.records[0]))
+        taken.leaves.insert(place, written.leaves[0])
 
 
 def decision_of(found: Sequence[Found]) -> Found | None:
@@ -255,14 +203,6 @@ def as_it_came(rows: Batch, row: int) -> dict[str, str]:
 def iso(microsecond: int | None) -> str | None:
     """A time as ISO 8601 in UTC."""
     return None if microsecond is None else f"{np.datetime64(microsecond, 'us')}Z"
-
-
-def _whole(values: Any) -> list[int | None]:
-    """Numbers as whole millionths; what is not a finite number is None."""
-    whole: list[int | None] = millionths(np.where(np.isfinite(values), values, 0.0)).tolist()
-    for row in np.flatnonzero(~np.isfinite(values)):
-        whole[row] = None
-    return whole
 
 
 def _ms(start: float, end: float) -> float:

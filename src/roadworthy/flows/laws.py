@@ -37,7 +37,7 @@ def _try(feature: Feature, features: tuple[Feature, ...], columns: dict[str, Col
         again = values(slice(0, ROWS))
         parts = np.concatenate([values(slice(0, SPLIT)), values(slice(SPLIT, ROWS))])
     except FeatureError as error:
-        return [{"law": "one value a row", "what": error.message}] if f"'{feature.name}'" in error.message else []
+        return [{"law": "one value a row", "what": error.message}] if error.feature == feature.name else []
     out = []
     if not _equal(whole, again):
         out.append({"law": "determinism", "what": f"feature '{feature.name}' gives other values for the same rows"})

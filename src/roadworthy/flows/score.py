@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from roadworthy.core.batch import Column
+from roadworthy.core.draws import caller_text
 from roadworthy.flows.answer import decision, decisions_by_id, refusal
 from roadworthy.flows.decide import CONFLICT, REJECTED, Desk, Taken, as_it_came
 from roadworthy.flows.inputs import load
@@ -91,5 +92,5 @@ def _column(values: list[Any]) -> Column:
     return numbers.astype(np.int64) if whole else numbers
 
 
-def _plain(value: Any) -> Any:
-    return None if value != value else value.item() if isinstance(value, np.generic) else value  # noqa: PLR0124  NaN
+def _plain(value: Any) -> str | None:
+    return None if value is None or value != value else caller_text(value)  # noqa: PLR0124  NaN

@@ -45,11 +45,12 @@ def _document(made: Found, found: list[Found], releases: Store, kept_in: str) ->
     stored = record.decode(made.item.record)
     header = record.header_of(stored)
     values, facts, _ = (record.values(part.body) for part in stored.parts)
-    names = ("input", "facts", "reasons")
+    names, times = ("input", "facts", "reasons"), made.fields.get("times", ())
     return {
         "decision": decision(made.item),
         "known": iso(header.known),
-        "input": dict(zip(made.fields["input"], values, strict=False)),
+        "input": {name: iso(value) if name in times else value
+                  for name, value in zip(made.fields["input"], values, strict=False)},
         "facts": dict(zip(made.fields["facts"], facts, strict=False)),
         "record": {
             "seq": made.seq,
