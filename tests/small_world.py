@@ -1,6 +1,6 @@
 """A small world of card payments and a system for it: a rehearsal of it takes a second.
 
-Some terminals are bad, and a view of known frauds finds them; amounts say nothing, so the rule of today is worth little.
+Some terminals are bad, and a view of known frauds finds them; amounts say nothing, so today's rule is worth little.
 In the null world the outcomes are shuffled among the rows, and nothing can be learned.
 """
 

@@ -20,7 +20,7 @@ def world(seed, rows, distort):
 
 
 @pytest.mark.parametrize(
-    "distort", [lambda p: p, lambda p: p**2, lambda p: np.sqrt(p), lambda p: p / 3],
+    "distort", [lambda p: p, lambda p: p**2, np.sqrt, lambda p: p / 3],
     ids=["right", "too low", "too high", "a third"],
 )  # fmt: skip
 def test_calibrated_scores_are_right_on_average(distort):

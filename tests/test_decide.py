@@ -175,15 +175,15 @@ def test_a_row_without_a_views_key_is_decided():
 @pytest.mark.parametrize(
     ("amount", "why"),
     [
-        (13.0, "RuntimeError: 13 is not for me"),
+        (13.0, "RuntimeError"),
         (14.0, "the model's score is not a number in [0, 1]"),
         (15.0, "the model's score is not a number in [0, 1]"),
-        (16.0, "ValueError: expected one score a row, got shape (0,)"),
-        (17.0, "FeatureError: feature 'picky' raised ArithmeticError: 17 is not for me"),
+        (16.0, "ValueError"),
+        (17.0, "ArithmeticError in feature 'picky'"),
     ],
 )
 def test_a_model_that_fails_gives_the_declared_fallback(amount, why):
-    """A row that the model cannot score takes the fallback and says why; the rows around it keep their scores."""
+    """A row that the model cannot score takes the fallback and says why, without a value; the others keep theirs."""
     alone = answers(a_desk(), row())[0][1]
     got = answers(a_desk(), row(), row(payment="b", customer="bob", amount=amount), row(payment="c", customer="cid"))
     body = got[1][1]
@@ -250,7 +250,7 @@ def test_decisions_that_show_their_outcome_are_not_audited():
 
 
 def test_a_store_that_refuses_means_nothing_happened():
-    """When the log does not take a batch the caller gets an error, and the retry is decided as if for the first time."""
+    """When the log does not take a batch the caller gets an error, and the retry is decided as the first time."""
     steady, failing = OpenDesk(MemoryStore()), OpenDesk(RefusingStore())
     rows = [row(payment=name) for name in "abc"]
     failing.refuse(1)

@@ -20,7 +20,9 @@ def linear(weights):
 
 def numbers(*rows) -> Batch:
     """Rows of the five features."""
-    return batch({name: np.array(column, np.float64) for name, column in zip(NAMES, zip(*rows, strict=True), strict=True)})
+    return batch(
+        {name: np.array(column, np.float64) for name, column in zip(NAMES, zip(*rows, strict=True), strict=True)}
+    )
 
 
 def test_the_strongest_reasons_come_first():

@@ -33,7 +33,7 @@ def said(desk, *outcomes):
 
 
 def facts(desk, day, customer="ann"):
-    """What is known at noon of a day of a customer's risk: (events, frauds)."""
+    """The frauds of a customer that are known at noon of a day."""
     ((status, body),) = answers(desk, row(payment=f"probe {day}", paid_at=f"2018-04-{day:02}T12:00:00Z",
                                           customer=customer, amount=1.0))  # fmt: skip
     assert status == 200

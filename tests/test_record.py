@@ -1,4 +1,4 @@
-"""The record: one way to write each value, leaves that outlive their parts, and a format that cannot drift unnoticed."""
+"""The record: one way to write each value, leaves that outlive their parts, and a format that cannot drift."""
 
 from __future__ import annotations
 

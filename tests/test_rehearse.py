@@ -13,10 +13,10 @@ from roadworthy.core.draws import decision_id
 from roadworthy.core.policy import MONEY
 from roadworthy.errors import InputError
 from roadworthy.examples.fraud.simulate import simulate
-from roadworthy.flows.declare import load_train, read_system
 from roadworthy.flows.decide import INPUT
+from roadworthy.flows.declare import load_train, read_system
+from roadworthy.flows.rehearse import APPROVAL
 from roadworthy.flows.report import report
-from roadworthy.flows.world import read_tables, world_of
 
 
 @pytest.fixture(scope="module")
@@ -50,7 +50,7 @@ def told(played):
     return report(project, tables, world, diary, 0, 0.0)
 
 
-@pytest.mark.parametrize("batch", [1, 7, 100, 3_000])
+@pytest.mark.parametrize("batch", [3, 100, 3_000])
 def test_the_log_does_not_depend_on_the_batch_size(place, played, batch):
     """Whatever the batch size, the rehearsal leaves the same log and comes to the same releases."""
     *_, diary, _ = run(place, batch=batch)
@@ -61,14 +61,14 @@ def test_the_log_does_not_depend_on_the_batch_size(place, played, batch):
 
 
 def test_the_simulated_example_leaves_one_log(tmp_path):
-    """The fraud example with its own model, over a small simulated world, leaves the same log in batches of 1 and 10,000."""
+    """The example with its own model, over a small simulated world, leaves one log in batches of 1 and of 10,000."""
     system = small_world.write_system(tmp_path / "system", {
         "every: 28d, window: 90d, calibrate: 5d, test: 5d, first: 42d":
-        "every: 28d, window: 20d, calibrate: 4d, test: 4d, first: 33d",
+        "every: 28d, window: 12d, calibrate: 4d, test: 4d, first: 34d",
     })  # fmt: skip
     for name in ("model.py", "train.py"):
         (system / name).write_bytes((small_world.EXAMPLE / name).read_bytes())
-    simulate(tmp_path / "data", days=37, customers=120, terminals=200, seed=3)
+    simulate(tmp_path / "data", days=35, customers=80, terminals=150, seed=3)
     place = small_world.Place(system, tmp_path / "data", tmp_path / "home")
     (*_, first, _), (*_, second, _) = (run(place, batch=batch) for batch in (1, 10_000))
     assert first.digest.hex() == second.digest.hex()
@@ -127,24 +127,16 @@ def test_training_sees_only_what_was_known(tmp_path):
         *_, diary, _ = run(small_world.Place(place.system, data, place.home))
         assert diary.trainings[0]["at"] == early
         digests.append(diary.trainings[0]["digest"])
-        rows = diary.releases[0][0] + 20 * DAY
-        before = world_rows_before(place, data, rows)
-        digests.append(diary.action[:before].tolist())
+        digests.append(diary.action[payments["tx_datetime"].astype(np.int64) < early].tolist())
     assert digests[0] == digests[2] is not None
     assert digests[1] == digests[3]
 
 
-def world_rows_before(place, data, when):
-    """How many rows arrive before a time."""
-    project = read_system(place.system)
-    return int((world_of(project, read_tables(project, data)).known < when).sum())
-
-
 def test_every_model_is_at_least_a_delay_older_than_its_labels(played):
-    """A training uses only rows whose outcome had matured, and releases a day after it began."""
+    """A training uses only rows whose outcome had matured, and its model is released once it could be approved."""
     _, _, world, diary, _ = played
     assert diary.trainings[0]["at"] == small_world.START + 20 * DAY
-    assert [at for at, _ in diary.releases][1] == small_world.START + 21 * DAY
+    assert [at for at, _ in diary.releases][1] == small_world.START + 20 * DAY + APPROVAL
     first = diary.trainings[0]["evidence"]["parts"]
     usable = world.known + DELAY <= diary.trainings[0]["at"]
     assert sum(part["rows"] for part in first.values()) <= usable.sum()
@@ -157,7 +149,7 @@ def test_reviewers_never_work_more_than_they_can(played, told):
     assert sum(diary.worked_a_day) <= CAPACITY * len(diary.worked_a_day)
     assert told["days"]["worked"] == diary.worked_a_day
     still_open = told["reviews"]["cases"] - told["reviews"]["worked"] - told["reviews"]["expired"]
-    assert 0 <= still_open <= 3 * CAPACITY + 200
+    assert 0 <= still_open <= 100
     assert told["reviews"]["capacity"] == CAPACITY * len(diary.worked_a_day)
 
 
@@ -167,7 +159,7 @@ def test_expired_cases_end_as_declared(played):
     assert set(diary.final[diary.expired].tolist()) == {"approve"}
     rows = np.array([row for row, _ in diary.worked])
     right = np.where(world.outcome[rows] == 1, "block", "approve") == diary.final[rows].astype(str)
-    assert right.mean() == pytest.approx(0.95, abs=0.05)
+    assert right.mean() == pytest.approx(0.95, abs=0.08)
     assert np.array_equal(right, diary.draw[rows] < 0.95)
 
 
@@ -179,6 +171,7 @@ def test_the_case_worth_most_is_reached_first(played):
         for item in entry.items:
             header = record.header_of(record.decode(item.record))
             worth[header.id] = header.review_gain
+
     def mean(rows):
         ids = [decision_id("card-fraud", str(row)) for row in rows if diary.by_release[row] > 0]
         return np.mean([worth[id] for id in ids])

@@ -12,12 +12,13 @@
 from __future__ import annotations
 
 import fcntl
+import multiprocessing
 import os
 import secrets
 import shutil
 import time
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
+from collections.abc import Callable, Iterator, Mapping
+from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
@@ -29,6 +30,7 @@ import numpy as np
 
 from roadworthy.core.batch import Batch
 from roadworthy.core.features import compute
+from roadworthy.core.release import Manifest
 from roadworthy.core.schema import json_schema
 from roadworthy.core.views import OUTCOME
 from roadworthy.errors import InputError, NotFound, RoadworthyError, nearest
@@ -37,11 +39,11 @@ from roadworthy.flows.decide import Desk
 from roadworthy.flows.declare import Project, load_train
 from roadworthy.flows.history import facts
 from roadworthy.flows.outcomes import outcome_rows
-from roadworthy.flows.rehearse import Progress, rehearse
-from roadworthy.flows.releases import LIVE, Draft, keep, load_release, rule_release
+from roadworthy.flows.rehearse import Progress, Trainer, rehearse
+from roadworthy.flows.releases import LIVE, Draft, keep, load_release, open_model, rule_release
 from roadworthy.flows.report import example_ids, report
 from roadworthy.flows.trace import find, trace
-from roadworthy.flows.train import examples_of, fit
+from roadworthy.flows.train import Examples, examples_of, fit, fit_apart
 from roadworthy.flows.warm import open_desk
 from roadworthy.flows.world import Tables, history_of, read_tables, world_of
 from roadworthy.models import loader, loader_for
@@ -164,10 +166,11 @@ def run_rehearsal(
     tables = read_tables(project, data)
     world = world_of(project, tables)
     log = MemoryStore()
-    with _kept_log(log, name, home.rehearsal(name)):
+    with _kept_log(log, name, home.rehearsal(name)), _trainer(project, seed) as trainer:
         diary = rehearse(
-            project, world, load_train(project), loader_for, log, seed=seed, batch=batch, progress=progress
-        )
+            project, world, load_train(project), loader_for, log,
+            seed=seed, batch=batch, progress=progress, trainer=trainer,
+        )  # fmt: skip
     result = report(project, tables, world, diary, seed, 0.0)
     result["examples"] = example_ids(project, world, diary, log)
     keep_history(home, project, tables)
@@ -176,6 +179,37 @@ def run_rehearsal(
     price = (PRICE, name, {"value": diary.prices[-1] if diary.prices else 0.0})
     publish(home, drafts, [(REPORT, name, result), price])
     return Rehearsed(result, drafts)
+
+
+@contextmanager
+def _trainer(project: Project, seed: int) -> Iterator[Trainer]:
+    """Training in a process of its own: in a thread it would wait for the interpreter at every step."""
+    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
+
+        def train(examples: Examples, now: int, champion: Draft) -> Future[Draft]:
+            rival = (champion.release.manifest, champion.model)
+            made = pool.submit(
+                fit_apart, dict(project.files), str(project.folder), loader_for, loader, examples, now, seed, rival
+            )
+            return _opened(project, made)
+
+        yield train
+
+
+def _opened(project: Project, made: Future[tuple[Manifest, bytes, Mapping[str, Any]]]) -> Future[Draft]:
+    """The draft of what a process made, once it is there."""
+    draft: Future[Draft] = Future()
+
+    def opened(_: Future[tuple[Manifest, bytes, Mapping[str, Any]]]) -> None:
+        try:
+            manifest, model, evidence = made.result()
+            release = open_model(project, manifest, model, loader)
+            draft.set_result(Draft(release, project.files, model, evidence))
+        except BaseException as error:  # noqa: BLE001  it belongs to whoever waits for the draft
+            draft.set_exception(error)
+
+    made.add_done_callback(opened)
+    return draft
 
 
 @contextmanager

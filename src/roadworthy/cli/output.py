@@ -75,10 +75,10 @@ def table(columns: list[str], rows: list[list[str]], *, right: tuple[int, ...] =
 
 @contextmanager
 def progress(what: str, *, quiet: bool) -> Iterator[Report]:
-    """A progress bar on stderr: (done, total, remark). Silent when `quiet`."""
+    """A progress bar on stderr: (done, total, remark). Silent when `quiet`, and where nobody watches a terminal."""
     bar = Progress(
         TextColumn(what), BarColumn(), TaskProgressColumn(), TextColumn("{task.fields[remark]}"), TimeRemainingColumn(),
-        console=Console(stderr=True), transient=True, disable=quiet,
+        console=Console(stderr=True), transient=True, disable=quiet or not sys.stderr.isatty(),
     )  # fmt: skip
     with bar:
         task = bar.add_task(what, total=None, remark="")

@@ -2,14 +2,15 @@
 
 Every row is decided by `Desk.take` with what was known then. Each simulated day ends with a tick: reviewers have worked
 the queue at their capacity, outcomes that the actions taken reveal are handed over (to be seen when they become known),
-the price of a review follows the volume, and, when due, a model is trained on what is known and a day later released,
+the price of a review follows the volume, and, when due, a model is trained on what is known and a week later released,
 if its value holds against what it replaces. Nothing here reads a real clock or draws at random except by keyed hash.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
-from concurrent.futures import Future, ThreadPoolExecutor
+from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
 from typing import Any
@@ -32,11 +33,13 @@ from roadworthy.flows.world import World
 from roadworthy.ports import Loader, Store
 
 BATCH = 10_000  # rows a batch at most; the log does not depend on it
+APPROVAL = 7 * DAY  # from the begin of a training to its release: somebody must look at the evidence
 PRICE_DAYS = 7  # days of volume that the price of a review follows
 NON_INFERIORITY = 0.05  # a model may be worth this share less than the one it refreshes
 
 NOTHING: dict[str, Any] = {"released": False, "why": "", "digest": None, "kind": None, "evidence": {}}
 
+Trainer = Callable[[Examples, int, Draft], Future[Draft]]  # (examples, known until, what it would replace)
 Progress = Callable[[int, int, str], None]  # (rows done, rows in all, the day)
 
 
@@ -70,32 +73,30 @@ class Rehearsal:
 
     project: Project
     world: World
-    train: TrainFunction
-    loader_for: Callable[[object], Loader]
+    trainer: Trainer
     seed: int
     batch: int
     desk: Desk
     queue: Queue | None
     diary: Diary
     cases: list[Case] = field(default_factory=list)  # opened since the last tick
-    training: tuple[int, Future[Draft]] | None = None  # since when, and the model to come
+    begun: deque[tuple[int, Future[Draft]]] = field(default_factory=deque)  # since when, and the model to come
 
     def run(self, progress: Progress) -> Diary:
         """Go through all days; returns what happened."""
         first, last = (int(self.world.known[end]) // DAY for end in (0, -1))
-        with ThreadPoolExecutor(1) as pool:
-            for day in range(first, last + 1):
-                end = (day + 1) * DAY
-                start, stop = np.searchsorted(self.world.known, [day * DAY, end], side="left").tolist()
-                self.diary.prices.append(self.desk.price)
-                self._decide(start, stop)
-                self._review(end)
-                self._reprice()
-                self._release(end)
-                if self._training_due(day - first + 1):
-                    self._train(pool, end)
-                progress(stop, len(self.world.rows), str(np.datetime64(day, "D")))
+        for day in range(first, last + 1):
+            end = (day + 1) * DAY
+            start, stop = np.searchsorted(self.world.known, [day * DAY, end], side="left").tolist()
+            self.diary.prices.append(self.desk.price)
+            self._decide(start, stop)
+            self._review(end)
+            self._reprice()
             self._release(end)
+            if self._training_due(day - first + 1):
+                self._train(end)
+            progress(stop, len(self.world.rows), str(np.datetime64(day, "D")))
+        self._release(end, last=True)
         return self.diary
 
     def _decide(self, start: int, stop: int) -> None:
@@ -192,35 +193,34 @@ class Rehearsal:
         since = days * DAY - self.project.system.training.first
         return since >= 0 and since % self.project.system.training.every == 0
 
-    def _train(self, pool: ThreadPoolExecutor, now: int) -> None:
-        """Begin to train on what is known now. The next day goes on meanwhile: somebody must look at the evidence."""
-        incumbent = self.diary.releases[-1][1].release
+    def _train(self, now: int) -> None:
+        """Begin to train on what is known now; the operation goes on meanwhile."""
         try:
-            self.training = now, pool.submit(
-                fit, self.project, self.train, self.loader_for, self._examples(now), now, self.seed,
-                {"champion": incumbent},
-            )  # fmt: skip
+            examples = self._examples(now)
         except InputError as error:
             self.diary.trainings.append({**NOTHING, "at": now, "why": str(error)})
+        else:
+            self.begun.append((now, self.trainer(examples, now, self.diary.releases[-1][1])))
 
-    def _release(self, now: int) -> None:
-        """A day after a training began: release its model if its value holds against what it would replace."""
-        if self.training is None:
-            return
-        (began, future), self.training = self.training, None
-        log = {**NOTHING, "at": began}
-        self.diary.trainings.append(log)
-        try:
-            draft = future.result()
-        except InputError as error:
-            log["why"] = str(error)
-            return
-        incumbent = self.diary.releases[-1][1].release
-        log |= {"digest": draft.release.digest, "kind": draft.release.manifest.kind, "evidence": draft.evidence}
-        log["released"], log["why"] = worth_releasing(draft.evidence["metrics"], incumbent.predict is None)
-        if log["released"]:
-            self.diary.releases.append((now, draft))
-            self.desk.release, self.desk.price = draft.release, draft.evidence["review_price"]
+    def _release(self, now: int, last: bool = False) -> None:
+        """Some time after a training began: release its model if its value holds against what it would replace."""
+        while self.begun and (now - self.begun[0][0] >= APPROVAL or last):
+            began, future = self.begun.popleft()
+            log = {**NOTHING, "at": began}
+            self.diary.trainings.append(log)
+            try:
+                draft = future.result()
+            except InputError as error:
+                log["why"] = str(error)
+                continue
+            over_rule = self.diary.releases[-1][1].release.predict is None
+            log |= {"digest": draft.release.digest, "kind": draft.release.manifest.kind, "evidence": draft.evidence}
+            log["released"], log["why"] = worth_releasing(draft.evidence["metrics"], over_rule)
+            if now - began < APPROVAL:
+                log |= {"released": False, "why": f"{log['why']}; the history ends before its approval"}
+            if log["released"]:
+                self.diary.releases.append((now, draft))
+                self.desk.release, self.desk.price = draft.release, draft.evidence["review_price"]
 
     def _examples(self, now: int) -> Examples:
         """The decided rows with the facts they were decided on, and what is known and revealed of their outcomes."""
@@ -258,7 +258,17 @@ def worth_releasing(metrics: dict[str, Any], over_rule: bool) -> tuple[bool, str
     return bool(gain["low"] > margin), shown
 
 
-def rehearse(
+def done(work: Callable[[], Draft]) -> Future[Draft]:
+    """The result of work that is done now, as one that may have been done elsewhere."""
+    future: Future[Draft] = Future()
+    try:
+        future.set_result(work())
+    except InputError as error:
+        future.set_exception(error)
+    return future
+
+
+def rehearse(  # noqa: PLR0913  a world, and how to run it
     project: Project,
     world: World,
     train: TrainFunction,
@@ -268,8 +278,16 @@ def rehearse(
     seed: int = 0,
     batch: int = BATCH,
     progress: Progress = lambda done, total, day: None,
+    trainer: Trainer | None = None,
 ) -> Diary:
-    """Run a project over its world; the log goes to `store`. Raises InputError when there is nothing to run over."""
+    """Run a project over its world; the log goes to `store`. Raises InputError when there is nothing to run over.
+
+    `trainer` trains elsewhere, beside the operation; without one it waits for `fit`. The log is the same.
+    """
+
+    def here(examples: Examples, now: int, incumbent: Draft) -> Future[Draft]:
+        return done(lambda: fit(project, train, loader_for, examples, now, seed, {"champion": incumbent.release}))
+
     rows = len(world.rows)
     if rows == 0:
         raise InputError("there is no history to rehearse", hint="the input source holds no row")
@@ -287,4 +305,4 @@ def rehearse(
     views = RunningViews(project.views, today.release.quanta())
     desk = Desk(today.release, store, views, b"rehearsal", lambda: 0.0)
     queue = Queue(project.system.reviewers, start) if project.system.reviewers else None
-    return Rehearsal(project, world, train, loader_for, seed, batch, desk, queue, diary).run(progress)
+    return Rehearsal(project, world, trainer or here, seed, batch, desk, queue, diary).run(progress)

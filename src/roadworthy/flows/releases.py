@@ -70,6 +70,12 @@ def compile_release(project: Project, manifest: Manifest, predict: Callable[[Bat
     )
 
 
+def open_model(project: Project, manifest: Manifest, model: bytes, loader: Callable[[str], Loader]) -> Release:
+    """The release of a manifest whose files are the project's and whose model is these bytes, checked by the caller."""
+    predict = loader(manifest.kind).load(model).predict if manifest.kind != RULE else None
+    return compile_release(project, manifest, predict)
+
+
 def keep(draft: Draft, blobs: Blobs, made_at: str) -> tuple[str, str, Any]:
     """Put a draft's bytes among the blobs; returns the document that makes it a release of the store."""
     for content in (*draft.files.values(), *([draft.model] if draft.model else [])):
@@ -100,10 +106,8 @@ def load_release(digest: str, blobs: Blobs, loader: Callable[[str], Loader]) -> 
     if other:
         raise Refused(f"release {digest[:12]} was made with {'; '.join(other)}", hint="train it again with these")
     project = read_files({path: blobs.open(each) for path, each in manifest.files.items()}, f"release {digest[:12]}")
-    predict = None
-    if manifest.kind != RULE:
-        predict = loader(manifest.kind).load(blobs.open(manifest.model)).predict
-    return project, compile_release(project, manifest, predict)
+    model = blobs.open(manifest.model) if manifest.kind != RULE else b""
+    return project, open_model(project, manifest, model, loader)
 
 
 def resolve(store: Store, digest: str) -> dict[str, Any]:

@@ -26,12 +26,12 @@ from roadworthy.core.features import categories_of, compute
 from roadworthy.core.metrics import METRICS
 from roadworthy.core.metrics.card_precision import card_precision
 from roadworthy.core.policy import payoffs, shadow_price
-from roadworthy.core.release import REVIEW_PRICE, Release
+from roadworthy.core.release import REVIEW_PRICE, Manifest, Release
 from roadworthy.core.system import DAY, System
 from roadworthy.core.views import History
 from roadworthy.errors import InputError
-from roadworthy.flows.declare import Project
-from roadworthy.flows.releases import Draft, model_release
+from roadworthy.flows.declare import Project, load_train, read_files
+from roadworthy.flows.releases import Draft, model_release, open_model
 from roadworthy.ports import Loader
 
 LEAST = 20  # positives and negatives without which a part says nothing
@@ -132,7 +132,7 @@ def fit(
     features = features_of(project, parts.train)
     categories = categories_of(features)
     features = replace(features, categories=categories)
-    fitted = train(features, parts.train.labels, seed)
+    fitted = _trained(train, features, parts.train.labels, seed)
     loader = loader_for(fitted)
     data = loader.save(fitted)
     predict = loader.load(data).predict
@@ -150,6 +150,30 @@ def fit(
     }
     draft = model_release(project, loader, data, learned, {})
     return replace(draft, evidence=evaluate(draft.release, parts, rivals, seed))
+
+
+def _trained(train: TrainFunction, features: Batch, labels: Floats, seed: int) -> object:
+    try:
+        return train(features, labels, seed)
+    except Exception as error:
+        raise InputError(f"train.py: train() raised {type(error).__name__}: {error}") from error
+
+
+def fit_apart(
+    files: Mapping[str, bytes],
+    origin: str,
+    loader_for: Callable[[object], Loader],
+    loader: Callable[[str], Loader],
+    examples: Examples,
+    until: int,
+    seed: int,
+    champion: tuple[Manifest, bytes],
+) -> tuple[Manifest, bytes, Mapping[str, Any]]:
+    """`fit` in a process of its own: everything that comes and goes is data. The champion is its manifest and model."""
+    project = read_files(files, origin)
+    rival = open_model(project, *champion, loader)
+    draft = fit(project, load_train(project), loader_for, examples, until, seed, {"champion": rival})
+    return draft.release.manifest, draft.model, draft.evidence
 
 
 def features_of(project: Project, examples: Examples) -> Batch:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
+from itertools import pairwise
 from typing import Protocol
 
 import numpy as np
@@ -17,7 +18,7 @@ from roadworthy.errors import StoreError
 
 
 class Deciding(Protocol):
-    """A desk over its own log, as the laws use it."""
+    """A desk over its own log, as the laws use it. Only the law of a failed commit asks for the last two."""
 
     def decide(self, rows: Batch) -> Sequence[bytes | None]:
         """The leaf of each row's record, None for a row that is a repeat of a decided one."""
@@ -27,10 +28,6 @@ class Deciding(Protocol):
 
     def log(self) -> list[bytes]:
         """All records of the log as they are kept, those of outcomes behind those of rows."""
-
-
-class Failing(Deciding, Protocol):
-    """A desk whose log can be made to refuse."""
 
     def refuse(self, times: int) -> None:
         """The next appends, this many, raise StoreError."""
@@ -55,7 +52,7 @@ class Script:
         length = len(self.rows)
         ends = {0, length, *(cut % (length + 1) for cut in cuts), *self.before.tolist()}
         edges = sorted(ends)
-        return [slice(start, stop) for start, stop in zip(edges, edges[1:], strict=False)]
+        return [slice(start, stop) for start, stop in pairwise(edges)]
 
     def play(self, desk: Deciding, cuts: Iterable[int] = ()) -> list[bytes | None]:
         """Decide everything in these parts; returns the leaf of each row."""
@@ -118,7 +115,8 @@ def what_comes_later_changes_nothing(open_desk: Open, script: Script, row: int, 
 def known_later_is_not_seen_earlier(open_desk: Open, script: Script, known: str) -> None:
     """An outcome handed over long before it is known is first seen by the row that may see it: no label leaks.
 
-    `known` names the column of rows and outcomes that says so; the script has it for every row, rising, and one outcome a row.
+    `known` names the column of rows and outcomes that says so; the script has it for every row, rising, and one outcome
+    a row.
     """
     clock = np.append(-(2**62), microseconds(script.rows[known]))  # before each row, and at the end
     when = np.maximum(microseconds(script.outcomes[known]), clock[script.before] + 1)
@@ -129,7 +127,7 @@ def known_later_is_not_seen_earlier(open_desk: Open, script: Script, known: str)
     assert told.play(open_desk()) == waited.play(open_desk())
 
 
-def a_failed_commit_never_happened(open_desk: Callable[[], Failing], script: Script, cuts: Sequence[int]) -> None:
+def a_failed_commit_never_happened(open_desk: Open, script: Script, cuts: Sequence[int]) -> None:
     """When the log refuses a batch, facts, clock and sequence are as before, and a retry leaves the same log."""
     steady, failing = open_desk(), open_desk()
     leaves = script.play(steady, cuts)

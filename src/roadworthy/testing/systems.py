@@ -75,7 +75,9 @@ def small_system(*, audit: float = 0.3, capacity: float = 5.0) -> System:
         owner=Owner("product@example.com", "oncall@example.com"),
         input=Source("payments.odcs.yaml", "payments.parquet"),
         outcome=Outcome("frauds.odcs.yaml", "frauds.parquet", "fraud", 2 * DAY),
-        decision=Decision("payment", "paid_at", ("approve", "review", "block"), ("approve", "review"), "review", "customer"),
+        decision=Decision(
+            "payment", "paid_at", ("approve", "review", "block"), ("approve", "review"), "review", "customer"
+        ),
         currency="EUR",
         value=(
             ActionValue("approve", expression("-amount"), expression("0")),
