@@ -12,7 +12,6 @@
 from __future__ import annotations
 
 import fcntl
-import multiprocessing
 import os
 import secrets
 import shutil
@@ -47,6 +46,7 @@ from roadworthy.flows.train import Examples, examples_of, fit, fit_apart
 from roadworthy.flows.warm import open_desk
 from roadworthy.flows.world import Tables, history_of, read_tables, world_of
 from roadworthy.models import loader, loader_for
+from roadworthy.runners.processes import apart, split_views
 from roadworthy.settings import Settings
 from roadworthy.stores import FolderBlobs, MemoryStore, SQLiteStore, copy
 
@@ -163,13 +163,18 @@ def run_rehearsal(
     """Rehearse a project and keep the result: its report, its log, the releases it came to, and the history."""
     started = time.perf_counter()
     name = project.system.name
-    tables = read_tables(project, data)
-    world = world_of(project, tables)
     log = MemoryStore()
-    with _kept_log(log, name, home.rehearsal(name)), _trainer(project, seed) as trainer:
+    quanta = rule_release(project).release.quanta()
+    with (
+        apart() as pool,
+        split_views(project.views, quanta) as views,
+        _kept_log(log, name, home.rehearsal(name)),
+    ):
+        tables = read_tables(project, data)
+        world = world_of(project, tables)
         diary = rehearse(
             project, world, load_train(project), loader_for, log,
-            seed=seed, batch=batch, progress=progress, trainer=trainer,
+            seed=seed, batch=batch, progress=progress, trainer=_trainer(project, seed, pool), views=views,
         )  # fmt: skip
     result = report(project, tables, world, diary, seed, 0.0)
     result["examples"] = example_ids(project, world, diary, log)
@@ -181,19 +186,17 @@ def run_rehearsal(
     return Rehearsed(result, drafts)
 
 
-@contextmanager
-def _trainer(project: Project, seed: int) -> Iterator[Trainer]:
+def _trainer(project: Project, seed: int, pool: ProcessPoolExecutor) -> Trainer:
     """Training in a process of its own: in a thread it would wait for the interpreter at every step."""
-    with ProcessPoolExecutor(1, multiprocessing.get_context("spawn")) as pool:
 
-        def train(examples: Examples, now: int, champion: Draft) -> Future[Draft]:
-            rival = (champion.release.manifest, champion.model)
-            made = pool.submit(
-                fit_apart, dict(project.files), str(project.folder), loader_for, loader, examples, now, seed, rival
-            )
-            return _opened(project, made)
+    def train(examples: Examples, now: int, champion: Draft) -> Future[Draft]:
+        rival = (champion.release.manifest, champion.model)
+        made = pool.submit(
+            fit_apart, dict(project.files), str(project.folder), loader_for, loader, examples, now, seed, rival
+        )
+        return _opened(project, made)
 
-        yield train
+    return train
 
 
 def _opened(project: Project, made: Future[tuple[Manifest, bytes, Mapping[str, Any]]]) -> Future[Draft]:

@@ -11,7 +11,8 @@ from typing import Any, Protocol
 import msgspec
 import numpy as np
 
-from roadworthy.core.batch import Batch, Floats
+from roadworthy.core.batch import Batch, Floats, Ints
+from roadworthy.core.running import Labels
 
 
 class Item(msgspec.Struct, frozen=True):
@@ -82,6 +83,19 @@ class Blobs(Protocol):
 
     def open(self, digest: str) -> bytes:
         """The bytes. Raises NotFound, or Refused when they do not match their digest."""
+
+
+class Views(Protocol):
+    """Facts as of a row's time, kept up to date row by row: see `core.running.RunningViews`."""
+
+    def facts(self, rows: Batch, at: Ints, known: Ints, labels: Labels | None = None) -> Batch:
+        """The facts of these rows, in their order; the rows count from then on."""
+
+    def learn(self, keys: Batch, at: Ints, known: Ints, value: Floats, was: Floats) -> None:
+        """Outcomes of rows that have been through `facts`, to be seen by rows from `known` on."""
+
+    def undo(self) -> None:
+        """Take back the last `facts` exactly."""
 
 
 class Model(Protocol):

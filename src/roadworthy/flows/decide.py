@@ -22,8 +22,8 @@ from roadworthy.core.decide import decide as decide_rows
 from roadworthy.core.draws import caller_text, decision_id
 from roadworthy.core.recording import decisions, rejection
 from roadworthy.core.release import REVIEW_PRICE, Release
-from roadworthy.core.running import Labels, RunningViews
-from roadworthy.ports import Entry, Found, Item, Store
+from roadworthy.core.running import Labels
+from roadworthy.ports import Entry, Found, Item, Store, Views
 
 INPUT, OUTCOME = "input", "outcome"  # the streams of a system's log
 KNOWN = "known_at"  # the column of a source that says when a row reached us
@@ -63,7 +63,7 @@ class Desk:
 
     release: Release
     store: Store
-    views: RunningViews
+    views: Views
     key: bytes
     timer: Callable[[], float]
     price: float = 0.0  # of a review: a fact, set by a job from what was known

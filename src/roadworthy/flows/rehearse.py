@@ -30,7 +30,7 @@ from roadworthy.flows.declare import Project
 from roadworthy.flows.releases import Draft, rule_release
 from roadworthy.flows.train import Examples, TrainFunction, fit
 from roadworthy.flows.world import World
-from roadworthy.ports import Loader, Store
+from roadworthy.ports import Loader, Store, Views
 
 BATCH = 10_000  # rows a batch at most; the log does not depend on it
 APPROVAL = 7 * DAY  # from the begin of a training to its release: somebody must look at the evidence
@@ -279,10 +279,12 @@ def rehearse(  # noqa: PLR0913  a world, and how to run it
     batch: int = BATCH,
     progress: Progress = lambda done, total, day: None,
     trainer: Trainer | None = None,
+    views: Views | None = None,
 ) -> Diary:
     """Run a project over its world; the log goes to `store`. Raises InputError when there is nothing to run over.
 
-    `trainer` trains elsewhere, beside the operation; without one it waits for `fit`. The log is the same.
+    `trainer` trains elsewhere, beside the operation, and `views` may live elsewhere; without them all runs here, and
+    the log is the same.
     """
 
     def here(examples: Examples, now: int, incumbent: Draft) -> Future[Draft]:
@@ -302,7 +304,7 @@ def rehearse(  # noqa: PLR0913  a world, and how to run it
         by_release=np.full(rows, -1),
         releases=[(start, today)],
     )
-    views = RunningViews(project.views, today.release.quanta())
+    views = views or RunningViews(project.views, today.release.quanta())
     desk = Desk(today.release, store, views, b"rehearsal", lambda: 0.0)
     queue = Queue(project.system.reviewers, start) if project.system.reviewers else None
     return Rehearsal(project, world, trainer or here, seed, batch, desk, queue, diary).run(progress)

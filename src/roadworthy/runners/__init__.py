@@ -1,0 +1,1 @@
+"""Where work runs when one interpreter is not enough: `processes`."""
