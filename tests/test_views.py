@@ -13,9 +13,11 @@ from hypothesis import strategies as st
 from roadworthy.core.batch import Batch, Floats, Ints, batch, concat, missing
 from roadworthy.core.running import Labels, RunningViews
 from roadworthy.core.system import DAY
-from roadworthy.core.views import OUTCOME, Events, History, Outcomes, facts_of, names_of, series_of, view
+from roadworthy.core.views import INPUT, OUTCOME, Events, History, Outcomes, facts_of, names_of, series_of, view
 from roadworthy.errors import InputError, NotFound
 from roadworthy.flows.history import facts
+from roadworthy.ports import Views
+from roadworthy.runners.processes import halves, split_views
 from roadworthy.testing import oracle
 from roadworthy.testing.histories import QUANTA, START, history, named, views
 
@@ -42,7 +44,7 @@ def arrivals(past: History) -> Ints:
 class Feed:
     """Hands a history to running views the way a server does: rows as they come, outcomes as they are learned."""
 
-    def __init__(self, past: History, running: RunningViews, start: int = 0) -> None:
+    def __init__(self, past: History, running: Views, start: int = 0) -> None:
         self.past, self.running = past, running
         self.order = arrivals(past)
         self.place = start
@@ -91,10 +93,11 @@ class Feed:
         return [(int(outcomes.known[v]), float(outcomes.value[v])) for v in own]
 
 
-def running_facts(past: History, sizes: list[int], undo: bool = False) -> Batch:
+def running_facts(past: History, sizes: list[int], undo: bool = False, running: Views | None = None) -> Batch:
     """The facts of a history in record order, from running views in batches of these sizes, over and over."""
-    feed = Feed(past, RunningViews(VIEWS, QUANTA))
-    feed.observe()
+    feed = Feed(past, RunningViews(VIEWS, QUANTA) if running is None else running)
+    if running is None:
+        feed.observe()
     parts: list[Batch] = []
     while feed.place < len(past.rows):
         parts.append(feed.step(sizes[len(parts) % len(sizes)], undo))
@@ -271,3 +274,30 @@ def test_rows_out_of_order_are_refused() -> None:
     with pytest.raises(ValueError, match="to take back"):
         running.undo()
     assert running.facts(rows, np.array([START, START]), np.array([START, START]))["v_count"].tolist() == [1.0, 2.0]
+
+
+def test_views_in_two_processes_say_what_one_process_says() -> None:
+    """Views split over two processes give the facts of brute force, also when every batch is taken back once."""
+    past = history(5)
+    mine = [view for view in VIEWS if view.source == INPUT]
+    here, there = halves(mine)
+    assert here
+    assert there
+    with split_views(mine, QUANTA) as running:
+        found = running_facts(past, [7, 1, 30], undo=True, running=running)
+    equal(found, oracle.facts(past, mine, QUANTA).select(found.names))
+
+
+def test_an_error_in_one_process_leaves_both_as_they_were() -> None:
+    """When the half in the other process refuses a batch, neither half has counted it."""
+    here = view(key="customer", over="7d", count=True)
+    there = view(key="terminal", over="7d", sum="amount", count=True, mean="amount")
+    pair = [replace(here, name="here"), replace(there, name="there")]
+    at = np.array([START], np.int64)
+    good = batch({"customer": np.array([1.0]), "terminal": np.array([1.0]), "amount": np.array([2.0])})
+    bad = good.with_columns({"amount": np.array([1e300])})
+    with split_views(pair, {"amount": 0.01}) as running:
+        with pytest.raises(InputError):
+            running.facts(bad, at, at)
+        found = running.facts(good, at, at)
+    assert found["here_count_7d"].tolist() == found["there_count_7d"].tolist() == [1.0]

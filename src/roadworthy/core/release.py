@@ -15,11 +15,11 @@ import msgspec
 
 from roadworthy.core.batch import Batch, Floats
 from roadworthy.core.calibrate import Calibration
-from roadworthy.core.contract import Contract
+from roadworthy.core.contract import Contract, Field
 from roadworthy.core.explain import Reference
 from roadworthy.core.features import Feature
 from roadworthy.core.system import System
-from roadworthy.core.views import Fact, View, facts_of
+from roadworthy.core.views import OUTCOME, Fact, View, facts_of
 
 RULE = "rule"  # the kind of a release without a model: what is done today
 REVIEW_PRICE = "review_price"  # the fact that carries the shadow price of a review
@@ -77,9 +77,12 @@ class Release:
         return {field.name: field.multiple_of or 1e-6 for field in self.contract.fields if field.kind == "number"}
 
 
-def descriptions_of(contract: Contract, views: tuple[View, ...], features: tuple[Feature, ...]) -> dict[str, str]:
-    """What each feature is called in a reason, from the contract's and the functions' own words."""
+def descriptions_of(
+    contract: Contract, views: tuple[View, ...], features: tuple[Feature, ...], outcome: Field
+) -> dict[str, str]:
+    """What each feature is called in a reason, from the contracts' and the functions' own words."""
     columns = {field.name: field.business_name or field.description or "" for field in contract.fields}
+    columns[OUTCOME] = outcome.business_name or outcome.description
     words = {feature.name: feature.description for feature in features if feature.description}
     for view in views:
         for fact in facts_of(view):
@@ -88,18 +91,28 @@ def descriptions_of(contract: Contract, views: tuple[View, ...], features: tuple
 
 
 def _fact_in_words(fact: Fact, columns: Mapping[str, str]) -> str:
-    """Such as `mean payment amount of the same customer over 7d`."""
-    whose = f"of the same {fact.view.key.removesuffix('_id').replace('_', ' ')}"
+    """Such as `mean amount at the same customer over 7d`; the mean of an outcome is its share."""
+    whose = f"at the same {fact.view.key.removesuffix('_id').replace('_', ' ')}"
+    word = _word(fact.column, columns)
     what: dict[str, Any] = {
-        "count": "number of events",
-        "since": "seconds since the last event",
-        "last": f"last {_word(fact.column, columns)}",
-        "distinct": f"number of different {_word(fact.column, columns)}",
+        "count": "number of rows",
+        "mean": f"share of {word}" if fact.column == OUTCOME else f"mean {word}",
+        "sum": f"number of {word}" if fact.column == OUTCOME else f"sum of {word}",
+        "since": "seconds since the last row",
+        "last": f"last {word}",
+        "distinct": f"number of different {word}",
     }
-    named = what.get(fact.aggregate, f"{fact.aggregate} {_word(fact.column, columns)}")
-    window = fact.name.rsplit("_", 1)[-1] if fact.window else ""
-    over = f" over {window}" if window else ""
-    return f"{named} {whose}{over}" + (f", {fact.view.lag} ago" if fact.lag else "")
+    named = what.get(fact.aggregate, f"{fact.aggregate} {word}")
+    over = f" in {_span(fact.name.rsplit('_', 1)[-1])}" if fact.window else ""
+    return f"{named} {whose}{over}" + (f" up to {_span(fact.view.lag)} ago" if fact.lag else "")
+
+
+def _span(text: str) -> str:
+    """A duration in words: `7d` is `7 days`."""
+    number, unit = text[:-1], {"d": "day", "h": "hour", "m": "minute", "s": "second", "y": "year"}.get(text[-1], "")
+    if not unit or not number.isdigit():
+        return text
+    return f"{number} {unit}{'' if number == '1' else 's'}"
 
 
 def _word(column: str, columns: Mapping[str, str]) -> str:

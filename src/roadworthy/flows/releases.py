@@ -57,6 +57,7 @@ def model_release(
 def compile_release(project: Project, manifest: Manifest, predict: Callable[[Batch], Floats] | None) -> Release:
     """Everything a decision needs, worked out once."""
     contract = project.contracts["input"]
+    outcome = project.contracts["outcome"].by_name[project.system.outcome.column]
     return Release(
         digest=digest_of(manifest),
         manifest=manifest,
@@ -66,7 +67,7 @@ def compile_release(project: Project, manifest: Manifest, predict: Callable[[Bat
         features=project.features,
         predict=predict,
         calibration=Calibration(*manifest.calibration),
-        descriptions=descriptions_of(contract, project.views, project.features),
+        descriptions=descriptions_of(contract, project.views, project.features, outcome),
     )
 
 
@@ -87,6 +88,9 @@ def keep(draft: Draft, blobs: Blobs, made_at: str) -> tuple[str, str, Any]:
         "system": manifest.system,
         "kind": manifest.kind,
         "made_at": made_at,
+        "model": manifest.model,
+        "contracts": {path: digest for path, digest in manifest.files.items() if path.endswith((".yaml", ".yml"))},
+        "versions": manifest.versions,
         "evidence": dict(draft.evidence),
     }
     return DOCUMENT, draft.release.digest, body

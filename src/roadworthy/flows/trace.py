@@ -49,8 +49,10 @@ def _document(made: Found, found: list[Found], releases: Store, kept_in: str) ->
     return {
         "decision": decision(made.item),
         "known": iso(header.known),
-        "input": {name: iso(value) if name in times else value
-                  for name, value in zip(made.fields["input"], values, strict=False)},
+        "input": {
+            name: iso(value) if name in times else value
+            for name, value in zip(made.fields["input"], values, strict=False)
+        },
         "facts": dict(zip(made.fields["facts"], facts, strict=False)),
         "record": {
             "seq": made.seq,

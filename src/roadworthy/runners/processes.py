@@ -1,7 +1,7 @@
 """Work beside the operation, in processes of this machine: half of the views, and training.
 
-Views about different keys know nothing of each other, so a second process can hold half of them; both answer the
-same batch at the same time, and the answers are those of one process.
+Views that read different events know nothing of each other, so a second process can hold half of them; both answer
+the same batch at the same time, and the answers are those of one process.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from multiprocessing.connection import Connection
 
 from roadworthy.core.batch import Batch, Floats, Ints
 from roadworthy.core.running import Labels, RunningViews
-from roadworthy.core.views import View, facts_of, names_of
+from roadworthy.core.views import OUTCOME, Series, View, names_of, series_of
 
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would take over locks of threads that it does not have
 
@@ -28,7 +28,7 @@ def apart() -> Iterator[ProcessPoolExecutor]:
 
 @contextmanager
 def split_views(views: Sequence[View], quanta: Mapping[str, float]) -> Iterator[RunningViews | SplitViews]:
-    """Running views in two processes, or in one when they are all about one key."""
+    """Running views in two processes, or in one when they all read the same events."""
     here, there = halves(views)
     if not there:
         yield RunningViews(views, quanta)
@@ -45,18 +45,26 @@ def split_views(views: Sequence[View], quanta: Mapping[str, float]) -> Iterator[
 
 
 def halves(views: Sequence[View]) -> tuple[list[View], list[View]]:
-    """The views in two parts of about as many facts, those of one key together."""
-    by_key: dict[str, list[View]] = {}
+    """The views in two parts of about as much work; those that read the same events stay together."""
+    groups: list[list[View]] = []
     for view in views:
-        by_key.setdefault(view.key, []).append(view)
+        events = {_events(series) for series in series_of([view])}
+        near = [group for group in groups if events & {_events(series) for series in series_of(group)}]
+        groups = [group for group in groups if group not in near]
+        groups.append([each for group in near for each in group] + [view])
     parts: tuple[list[View], list[View]] = ([], [])
-    for group in sorted(by_key.values(), key=_size, reverse=True):
-        min(parts, key=_size).extend(group)
+    for group in sorted(groups, key=_work, reverse=True):
+        min(parts, key=_work).extend(group)
     return parts
 
 
-def _size(views: Sequence[View]) -> int:
-    return sum(len(facts_of(view)) for view in views)
+def _events(series: Series) -> tuple[object, ...]:
+    return series.key, series.source, series.where, series.lag, series.own
+
+
+def _work(views: Sequence[View]) -> int:
+    """About how long a row takes: outcomes enter one by one, so they cost twice."""
+    return sum((2 + len(series.facts)) * (2 if series.source == OUTCOME else 1) for series in series_of(views))
 
 
 class SplitViews:
