@@ -140,7 +140,7 @@ def small_release(predict: Callable[[Batch], Floats] | None = formula, system: S
     return Release(
         digest=hashlib.sha256(manifest.kind.encode()).hexdigest(), manifest=manifest, system=made, contract=INPUT,
         views=small_views(), features=features(), predict=predict, calibration=Calibration(),
-        descriptions=descriptions_of(INPUT, small_views(), features(), Field("bad", "integer", business_name="bad outcome")),
+        descriptions=descriptions_of(INPUT, small_views(), features(), Field("bad", "integer")),
     )  # fmt: skip
 
 
