@@ -11,6 +11,7 @@ import struct
 import subprocess
 import sys
 from collections.abc import Iterator
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import NamedTuple
 
@@ -362,7 +363,10 @@ def test_ids_leaves_and_macs_are_made_as_the_specification_says(walked) -> None:
     key = (folder / ".roadworthy" / "key").read_bytes()
     code = int.from_bytes(hashlib.blake2b(parts[0][0], key=key, digest_size=8).digest(), "big") >> 1
     assert item.mac == code
-    assert dict(zip(entry.fields["input"], msgspec.msgpack.decode(parts[0][0]), strict=True)) == document["input"]
+    row = dict(zip(entry.fields["input"], msgspec.msgpack.decode(parts[0][0]), strict=True))
+    assert entry.fields["times"] == ("ordered_at",)
+    at = datetime(1970, 1, 1, tzinfo=UTC) + timedelta(microseconds=row["ordered_at"])
+    assert {**row, "ordered_at": at.isoformat(timespec="microseconds").replace("+00:00", "Z")} == document["input"]
     assert dict(zip(entry.fields["facts"], msgspec.msgpack.decode(parts[1][0]), strict=True)) == document["facts"]
 
 
