@@ -219,7 +219,7 @@ def test_demo_runs_the_example(printed, tmp_path):
 
 
 def test_serve_decides_over_http_until_it_is_told_to_stop(place):
-    """`serve` says where it is, decides a row, gives it again by its id, and ends in order."""
+    """`serve` says where it is, decides a row, gives it again by its id, shows every page, and ends in order."""
     arguments = [sys.executable, "-u", "-m", "roadworthy", "serve", "--home", str(place.home), "--port", "0"]
     with subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True, env={**os.environ, "NO_COLOR": "1"}) as server:
         try:
@@ -227,6 +227,13 @@ def test_serve_decides_over_http_until_it_is_told_to_stop(place):
             answer = httpx.post(f"{address}/v1/systems/card-fraud/decisions", json=ROW).json()
             again = httpx.get(f"{address}/v1/decisions/{answer['decision_id']}").json()
             assert again["decision"]["action"] == answer["action"]
+            rehearsed = httpx.get(f"{address}/systems/card-fraud.json").json()["report"]["examples"]
+            assert rehearsed
+            pages = ["/", "/systems/card-fraud", *(f"/decisions/{each['decision_id']}" for each in rehearsed)]
+            for page in (*pages, f"/decisions/{answer['decision_id']}"):
+                shown = httpx.get(f"{address}{page}", headers={"accept": "text/html"})
+                assert shown.status_code == 200, page
+                assert "text/html" in shown.headers["content-type"]
         finally:
             server.send_signal(signal.SIGINT)
             assert server.wait(20) in (0, 130)

@@ -244,7 +244,7 @@ class FakeApp:
             "record": {"seq": 1_704_832, "leaf": digest("leaf"), "parts": parts},
             "release": {"digest": digest("release 5"), "kind": "lightgbm", "made_at": "2018-09-02T00:00:00Z",
                         "model": digest("model"), "contracts": {"transactions": digest("contract")},
-                        "evidence": make_training(Random(1), 5, "2018-09-02T00:00:00Z")["evidence"]},
+                        "evidence": {"metrics": make_training(Random(1), 5, "2018-09-02T00:00:00Z")["evidence"]}},
             "outcomes": [{"value": True, "known": "2018-09-27T14:00:27Z"}], "store": "rehearsal",
         }  # fmt: skip
 
