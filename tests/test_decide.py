@@ -285,3 +285,17 @@ def test_a_late_row_never_turns_the_clock_back():
     headers = [record.header_of(record.decode(item.record)) for entry in desk.store.scan(SYSTEM, INPUT)
                for item in entry.items]  # fmt: skip
     assert headers[1].at < headers[0].at == headers[0].known == headers[1].known
+
+
+def test_a_number_that_no_exact_sum_could_hold_is_rejected():
+    """An amount over 2**53 of its quanta is a fault of its row, and the rows beside it are decided."""
+    desk = a_desk()
+    contract = replace(
+        desk.release.contract, fields=tuple(replace(each, maximum=None) for each in systems.INPUT.fields)
+    )
+    desk.release = replace(desk.release, contract=contract)
+    (first, _), (second, body) = answers(desk, row(payment="b"), row(payment="c", amount=1e300))
+    assert (first, second) == (200, 422)
+    fault = body["error"]["faults"][-1]
+    assert (fault["path"], fault["got"]) == ("$.amount", "1e+300")
+    assert "multipleOf" in fault["hint"]

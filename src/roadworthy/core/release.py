@@ -12,10 +12,11 @@ from dataclasses import dataclass
 from typing import Any
 
 import msgspec
+import numpy as np
 
 from roadworthy.core.batch import Batch, Floats
 from roadworthy.core.calibrate import Calibration
-from roadworthy.core.contract import Contract, Field
+from roadworthy.core.contract import MAX_INTEGER, Contract, Fault, Field, quantum
 from roadworthy.core.explain import Reference
 from roadworthy.core.features import Feature
 from roadworthy.core.system import System
@@ -74,7 +75,19 @@ class Release:
 
     def quanta(self) -> dict[str, float]:
         """The quantum of every number column, with which values enter sums."""
-        return {field.name: field.multiple_of or 1e-6 for field in self.contract.fields if field.kind == "number"}
+        return {field.name: quantum(field) for field in self.contract.fields if field.kind == "number"}
+
+    def too_large(self, rows: Batch) -> dict[int, list[Fault]]:
+        """Rows with a number that the views' exact sums could not hold (over 2**53 of its quanta), with the fault."""
+        added = {fact.column for fact in self.facts() if fact.aggregate in ("sum", "mean", "min", "max")}
+        found: dict[int, list[Fault]] = {}
+        for name, unit in self.quanta().items():
+            limit = MAX_INTEGER * unit
+            for row in np.flatnonzero(np.abs(rows[name]) > limit).tolist() if name in added else ():
+                got = f"{rows[name][row]:g}"
+                fault = Fault(f"$.{name}", f"a number within {limit:,.0f}", got, "a larger `multipleOf` allows more")
+                found.setdefault(row, []).append(fault)
+        return found
 
 
 def descriptions_of(

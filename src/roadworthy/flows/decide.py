@@ -124,6 +124,8 @@ class Desk:
         wrong: dict[int, Sequence[Fault]] = {
             row: faults(contract, batch, verdicts, row, bad.get(row, ())) for row in np.flatnonzero(~good).tolist()
         }
+        for row, large in self.release.too_large(batch).items():
+            good[row], wrong[row] = False, [*wrong.get(row, ()), *large]
         column = batch[system.decision.id]
         ids = [decision_id(system.name, caller_text(value)) for value in column.tolist()]
         for row in np.flatnonzero(missing(column)).tolist():
