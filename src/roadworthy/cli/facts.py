@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from roadworthy.app import training_table
-from roadworthy.cli.output import SYSTEM, Data, Json, System, print_json, say
+from roadworthy.cli.output import SYSTEM, Data, Json, System, print_json, progress, say
 from roadworthy.flows.declare import read_system
 from roadworthy.flows.outputs import write_table
 
@@ -19,8 +19,9 @@ def facts(
 ) -> None:  # fmt: skip
     """Write each input row's id with its facts as of its time, its features, and its outcome where it is known."""
     project = read_system(system)
-    table = training_table(project, data)
-    write_table(output, dict(table.columns))
+    with progress("working out facts", quiet=json):
+        table = training_table(project, data)
+        write_table(output, dict(table.columns))
     if json:
         print_json(
             {"system": project.system.name, "rows": len(table), "columns": list(table.names), "output": str(output)}

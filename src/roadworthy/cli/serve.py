@@ -8,7 +8,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from roadworthy.app import open_app, open_home
-from roadworthy.cli.output import HomeFolder, home_of, say, settings
+from roadworthy.cli.output import HomeFolder, home_of, progress, say, settings
 from roadworthy.errors import InputError
 from roadworthy.web.server import run
 
@@ -24,7 +24,8 @@ def serve_home(home: Path, port: int | None) -> None:
     """Open the home and serve it until told to stop."""
     chosen = settings()
     with open_home(home) as opened:
-        app = open_app(opened, chosen)
+        with progress("warming up", quiet=False):
+            app = open_app(opened, chosen)
         if not app.served:
             raise InputError(f"the home {home} has no live release", hint="`roadworthy train` or `rehearse` makes one")
         systems = ", ".join(app.systems())

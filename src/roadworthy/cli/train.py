@@ -13,6 +13,7 @@ from roadworthy.cli.output import (
     home_of,
     interval,
     print_json,
+    progress,
     say,
     table,
 )
@@ -24,7 +25,7 @@ def train(
 ) -> None:
     """Train on what is known, test on the newest labelled days, and keep the release that serving will use."""
     project = read_system(system)
-    with open_home(home_of(home)) as opened:
+    with open_home(home_of(home)) as opened, progress("training", quiet=json):
         draft = run_training(opened, project, data, seed=seed)
     manifest = draft.release.manifest
     if json:
