@@ -3,8 +3,7 @@
 For a decision that is adverse or goes to review, each feature in turn is set to a declared reference (the median of
 the training rows whose outcome is false); the one that lowers the score most is the first reason. It stays at its
 reference and the search repeats. This greedy search asks the model itself, so it holds for every kind of model, and
-names the reasons that would have to change: two of them undo 98 % of near decisions where attributions against the
-whole population undo 74 % (Adult census data).
+names what would have to change for another answer.
 """
 
 from __future__ import annotations
