@@ -1,4 +1,4 @@
-"""What the flows ask of the outside: a store of records, a place for files, a kind of model, a clock.
+"""What the flows ask of the outside: a store of records, a place for files and a kind of model.
 
 A new kind of record is never a new method here: it is a new `kind` of entry or document.
 """
@@ -9,7 +9,6 @@ from collections.abc import Iterator, Mapping, Sequence
 from typing import Any, Protocol
 
 import msgspec
-import numpy as np
 
 from roadworthy.core.batch import Batch, Floats, Ints
 from roadworthy.core.running import Labels
@@ -118,10 +117,3 @@ class Loader(Protocol):
 
     def load(self, data: bytes) -> Model:
         """The model of these bytes, which the caller has checked against their digest. Raises Refused."""
-
-
-class Clock(Protocol):
-    """Says what time it is: the machine's clock when serving, a simulated one in a rehearsal."""
-
-    def now(self) -> np.datetime64:
-        """The time in UTC with microseconds."""

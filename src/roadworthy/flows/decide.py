@@ -26,7 +26,7 @@ from roadworthy.core.running import Labels
 from roadworthy.ports import Entry, Found, Item, Store, Views
 
 INPUT, OUTCOME = "input", "outcome"  # the streams of a system's log
-KNOWN = "known_at"  # the column of a source that says when a row reached us
+KNOWN = "known_at"  # the column of a source that says when a row reached us; without one it was known at once
 TAKEN, REPEATED, CONFLICT, REJECTED = 0, 1, 2, 3
 
 

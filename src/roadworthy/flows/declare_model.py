@@ -20,10 +20,9 @@ from typing import Any
 from roadworthy.core.contract import Contract
 from roadworthy.core.expressions import ExpressionError, TermKind, compile_expression
 from roadworthy.core.features import Feature, in_order
-from roadworthy.core.views import Fact, View, facts_of
+from roadworthy.core.views import OUTCOME, Fact, View, facts_of
 from roadworthy.errors import Problem, nearest
 
-OUTCOME = "outcome"  # in a view, the outcome of a row: whatever its column is called
 NUMBERS = ("sum", "mean", "min", "max")  # aggregates of numbers alone
 
 

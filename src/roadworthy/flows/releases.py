@@ -13,9 +13,9 @@ import msgspec
 from roadworthy.core.batch import Batch, Floats
 from roadworthy.core.calibrate import Calibration
 from roadworthy.core.release import RULE, Manifest, Release, canonical, descriptions_of, digest_of
-from roadworthy.errors import NotFound, Refused, nearest
+from roadworthy.errors import Refused
 from roadworthy.flows.declare import Project, read_files
-from roadworthy.ports import Blobs, Loader, Store
+from roadworthy.ports import Blobs, Loader
 
 DOCUMENT = "release"
 LIVE = "live"  # the document that names a system's live release
@@ -112,15 +112,6 @@ def load_release(digest: str, blobs: Blobs, loader: Callable[[str], Loader]) -> 
     project = read_files({path: blobs.open(each) for path, each in manifest.files.items()}, f"release {digest[:12]}")
     model = blobs.open(manifest.model) if manifest.kind != RULE else b""
     return project, open_model(project, manifest, model, loader)
-
-
-def resolve(store: Store, digest: str) -> dict[str, Any]:
-    """The document of a release by its digest or the start of it. Raises NotFound with the nearest."""
-    known = dict(store.list(DOCUMENT))
-    found = [each for each in known if each.startswith(digest)] if digest else []
-    if len(found) != 1:
-        raise NotFound(f"{'several releases' if found else 'no release'} '{digest}'", hint=nearest(digest, known))
-    return dict(known[found[0]])
 
 
 def _digest(data: bytes) -> str:

@@ -17,11 +17,10 @@ from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints, microsecon
 from roadworthy.core.contract import Fault, check, valid
 from roadworthy.core.views import History, Outcomes
 from roadworthy.errors import InputError
+from roadworthy.flows.decide import KNOWN
 from roadworthy.flows.declare import Project
 from roadworthy.flows.inputs import load
 from roadworthy.flows.tables import files_of
-
-KNOWN = "known_at"  # the column of a table that says when a row reached us; without one it was known at once
 
 
 @dataclass(frozen=True, slots=True, eq=False)
