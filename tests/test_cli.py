@@ -19,7 +19,7 @@ from roadworthy import __version__
 from roadworthy.app import open_home
 from roadworthy.cli import COMMANDS, run
 from roadworthy.flows.outputs import write_table
-from roadworthy.flows.tables import read_table
+from roadworthy.tables import read_table
 
 ROW = {
     "transaction_id": 20_000, "tx_datetime": "2018-06-01T12:00:00Z", "customer_id": 3, "terminal_id": 4,

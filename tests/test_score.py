@@ -19,9 +19,9 @@ from roadworthy.flows.inputs import parse_rows
 from roadworthy.flows.outcomes import outcome_rows
 from roadworthy.flows.outputs import write_table
 from roadworthy.flows.score import COLUMNS, score
-from roadworthy.flows.tables import read_table
 from roadworthy.settings import read
 from roadworthy.stores import SQLiteStore
+from roadworthy.tables import read_table
 
 NAME = "card-fraud"
 

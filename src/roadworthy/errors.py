@@ -6,6 +6,7 @@
     ├── NotFound              nothing of that name here                404, exit 2
     ├── Conflict              the same id with another body            409, exit 2
     ├── Refused               an artefact we will not load             403, exit 2
+    ├── SourceLost            a source went away while it was read     503, exit 2
     ├── Overloaded            the queue is full                        503, exit 2
     └── StoreError            the store did not take it                503, exit 2
 
@@ -89,6 +90,13 @@ class Refused(RoadworthyError):
 
     code = "refused"
     status = 403
+
+
+class SourceLost(RoadworthyError):
+    """A source of data went away, or did not answer; what was pulled before is kept, and the next pull goes on."""
+
+    code = "source_lost"
+    status = 503
 
 
 class Overloaded(RoadworthyError):

@@ -6,11 +6,12 @@ A new kind of record is never a new method here: it is a new `kind` of entry or 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
 import msgspec
 
-from roadworthy.core.batch import Batch, Floats, Ints
+from roadworthy.core.batch import Batch, Column, Floats, Ints
 from roadworthy.core.running import Labels
 
 
@@ -82,6 +83,41 @@ class Blobs(Protocol):
 
     def open(self, digest: str) -> bytes:
         """The bytes. Raises NotFound, or Refused when they do not match their digest."""
+
+
+@dataclass(frozen=True, slots=True)
+class Table:
+    """What a source holds, before any contract. `columns` are numpy arrays, or lists of Python objects (JSON)."""
+
+    columns: Mapping[str, Sequence[Any] | Column]
+    length: int
+    names: tuple[str, ...]  # of all columns that are there, also those not read
+    utc: frozenset[str] = frozenset()  # columns of times that are in UTC for certain
+    text: bool = False  # every value is a text still to be read (CSV)
+    unreadable: Mapping[str, str] = field(default_factory=dict)  # columns of no kind, with their types
+
+
+@dataclass(frozen=True, slots=True)
+class Page:
+    """Some rows of a source, and the position after them: plain JSON data that `Source.pages` can go on from.
+
+    `origin` names where the rows are from (a file, a query, an address), for errors and lineage.
+    """
+
+    table: Table
+    position: Any
+    origin: str
+
+
+class Source(Protocol):
+    """Where rows come from. It keeps nothing: whoever pulls remembers the position."""
+
+    def pages(self, after: Any = None) -> Iterator[Page]:
+        """The rows that come after a position (None: from the start), page by page, each of bounded size.
+
+        The same position and an unchanged source give the same rows in the same order, whatever the page size.
+        Raises InputError for what cannot be read, and SourceLost (try again later) for what went away meanwhile.
+        """
 
 
 class Views(Protocol):

@@ -17,6 +17,7 @@ from typing import Literal, TypeAlias
 import numpy as np
 
 from roadworthy.core.batch import Batch, Bools, Column, Kind, missing
+from roadworthy.core.quality import SetRule, SlaProperty
 
 MAX_INTEGER = 2.0**53  # float64 holds every integer up to here
 MAX_PATTERN = 200  # characters
@@ -56,6 +57,9 @@ class Field:
     business_name: str = ""
     classification: str = ""
     timezone: str = ""  # of times that come without one
+    definition: str = ""  # URL of its authoritative definition in a glossary
+    unit: str = ""  # of its values: `unit` among the custom properties
+    examples: tuple[str | float | bool, ...] = ()
 
     @property
     def kind(self) -> Kind:
@@ -95,6 +99,8 @@ class Contract:
     name: str
     fields: tuple[Field, ...]
     warnings: tuple[str, ...] = ()
+    set_rules: tuple[SetRule, ...] = ()
+    sla: tuple[SlaProperty, ...] = ()
 
     @cached_property
     def by_name(self) -> Mapping[str, Field]:

@@ -35,22 +35,28 @@ class Owner:
 
 
 @dataclass(frozen=True, slots=True)
-class Source:
-    """One declared table: its contract (a path in the folder) and its files (a glob)."""
+class DataSet:
+    """One declared table: its contract (a path in the folder) and where its rows come from.
+
+    `source` is a path or glob in the folder, or a URL: `s3://`, `postgresql://`, `sqlite:///`, `https://`, or
+    `python:FILE.py:FUNCTION`.
+    """
 
     contract: str
     source: str
+    query: str = ""  # of a SQL database: the rows to pull; or the name of a table
+    watermark: str = ""  # a column that only grows; a pull asks for rows from the greatest one seen
+    overlap: int = 0  # microseconds before the watermark that are asked for again: for rows committed late
 
 
 @dataclass(frozen=True, slots=True)
-class Outcome:
+class Outcome(DataSet):
     """What turns out to be true: its table, its column, and when it can be relied on."""
 
-    contract: str
-    source: str
-    column: str
-    matures: int  # microseconds
+    column: str = ""
+    matures: int = 0  # microseconds
     absent: Literal["unknown", "false"] = "unknown"
+    true: tuple[str | float, ...] = ()  # values of the column that mean true; none: it is 0 and 1, or a boolean
 
 
 @dataclass(frozen=True, slots=True)
@@ -132,7 +138,7 @@ class System:
     purpose: str
     timezone: str
     owner: Owner
-    input: Source
+    input: DataSet
     outcome: Outcome
     decision: Decision
     currency: str

@@ -14,13 +14,13 @@ from roadworthy.core.contract import ARTICLES, Contract
 from roadworthy.core.expressions import TermKind
 from roadworthy.core.system import (
     ActionValue,
+    DataSet,
     Decision,
     Guardrail,
     Outcome,
     Owner,
     Reviewers,
     Rule,
-    Source,
     System,
     Training,
     Unenforced,
@@ -66,7 +66,7 @@ def read_system_yaml(top: Section, tables: Tables, contracts: Mapping[str, Contr
         purpose=top.text("purpose", default=""),
         timezone=top.read("timezone", _timezone, "a timezone such as UTC or Europe/Berlin", names=names) or "",
         owner=_owner(top.section("owner", "product and on_call: who answers for the system")),
-        input=Source(tables.paths["input"], tables.input.text("source", "a glob of files")),
+        input=DataSet(tables.paths["input"], tables.input.text("source", "a glob of files")),
         outcome=_outcome(tables, contracts.get("outcome"), decision),
         decision=decision,
         **_money(top.section("value", "currency, and if_true and if_false of actions"), decision, reviewers, kinds),
@@ -135,9 +135,9 @@ def _outcome(tables: Tables, contract: Contract | None, decision: Decision) -> O
     return Outcome(
         tables.paths["outcome"],
         section.text("source", "a glob of files"),
-        column,
-        section.duration("matures"),
-        cast("Literal['unknown', 'false']", absent),
+        column=column,
+        matures=section.duration("matures"),
+        absent=cast("Literal['unknown', 'false']", absent),
     )
 
 

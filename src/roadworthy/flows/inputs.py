@@ -34,7 +34,8 @@ from roadworthy.core.contract import (
     valid,
 )  # fmt: skip
 from roadworthy.errors import InputError, nearest
-from roadworthy.flows.tables import Table, files_of, read_table
+from roadworthy.ports import Table
+from roadworthy.tables import files_of, read_table
 
 __all__ = [
     "Parsed", "Table", "load", "parse", "parse_rows", "read_table", "rejections", "rows_to_columns", "unknown_columns",

@@ -20,7 +20,7 @@ from roadworthy.errors import InputError
 from roadworthy.flows.decide import KNOWN
 from roadworthy.flows.declare import Project
 from roadworthy.flows.inputs import load
-from roadworthy.flows.tables import files_of
+from roadworthy.tables import files_of
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -21,13 +21,13 @@ from roadworthy.core.release import Manifest, Release, descriptions_of
 from roadworthy.core.system import (
     DAY,
     ActionValue,
+    DataSet,
     Decision,
     Guardrail,
     Outcome,
     Owner,
     Reviewers,
     Rule,
-    Source,
     System,
 )
 from roadworthy.core.views import View, view
@@ -73,8 +73,8 @@ def small_system(*, audit: float = 0.3, capacity: float = 5.0) -> System:
         purpose="Stop fraudulent payments.",
         timezone="UTC",
         owner=Owner("product@example.com", "oncall@example.com"),
-        input=Source("payments.odcs.yaml", "payments.parquet"),
-        outcome=Outcome("frauds.odcs.yaml", "frauds.parquet", "fraud", 2 * DAY),
+        input=DataSet("payments.odcs.yaml", "payments.parquet"),
+        outcome=Outcome("frauds.odcs.yaml", "frauds.parquet", column="fraud", matures=2 * DAY),
         decision=Decision(
             "payment", "paid_at", ("approve", "review", "block"), ("approve", "review"), "review", "customer"
         ),

@@ -12,17 +12,16 @@ import glob
 import gzip
 import io
 import re
-from collections.abc import Collection, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterator, Mapping
 from contextlib import contextmanager
-from dataclasses import dataclass, field
 from pathlib import Path
 from typing import IO, Any, cast
 
 import duckdb
 import msgspec
 
-from roadworthy.core.batch import Column
 from roadworthy.errors import InputError
+from roadworthy.ports import Table
 
 THREADS = 2
 ENDINGS = (".parquet", ".csv", ".csv.gz", ".jsonl", ".jsonl.gz", ".ndjson", ".ndjson.gz")
@@ -37,18 +36,6 @@ _CASTS: Mapping[str, str] = {
     **dict.fromkeys(("DATE", "TIMESTAMP_S", "TIMESTAMP_MS", "TIMESTAMP_NS"), "{}::TIMESTAMP"),
     ZONED: "make_timestamp(epoch_us({}))",  # in UTC, whatever zone the session is in
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Table:
-    """What a file holds, before any contract. `columns` are numpy arrays, or lists of Python objects (JSON)."""
-
-    columns: Mapping[str, Sequence[Any] | Column]
-    length: int
-    names: tuple[str, ...]  # of all columns of the file, also those not read
-    utc: frozenset[str] = frozenset()  # columns of times that are in UTC for certain
-    text: bool = False  # every value is a text still to be read (CSV)
-    unreadable: Mapping[str, str] = field(default_factory=dict)  # columns of no kind, with their types
 
 
 def read_table(path: str | Path, names: Collection[str] | None = None, threads: int = THREADS) -> Table:
