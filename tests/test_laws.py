@@ -32,12 +32,12 @@ class RefusingStore(MemoryStore):
 
     refusing = 0
 
-    def append(self, entries, documents=()):
+    def append(self, entries, documents=(), given=()):
         """Take all, or raise StoreError as a full disk would."""
         if self.refusing:
             self.refusing -= 1
             raise StoreError("the disk is full")
-        super().append(entries, documents)
+        super().append(entries, documents, given)
 
 
 class OpenDesk:

@@ -50,10 +50,16 @@ class Found(msgspec.Struct, frozen=True):
 class Store(Protocol):
     """An append-only log per system, and documents by kind and id. One writer; safe to read from other threads."""
 
-    def append(self, entries: Sequence[Entry], documents: Sequence[tuple[str, str, Any]] = ()) -> None:
+    def append(
+        self,
+        entries: Sequence[Entry],
+        documents: Sequence[tuple[str, str, Any]] = (),
+        given: Sequence[tuple[str, str, Any]] = (),
+    ) -> None:
         """Take all entries and documents (kind, id, body) in one transaction; durable when it returns.
 
-        An entry whose `seq` does not follow its stream raises StoreError, and nothing is taken.
+        An entry whose `seq` does not follow its stream raises StoreError, and nothing is taken. `given` are documents
+        that must still have these bodies (None: must not be there); otherwise Conflict, and nothing is taken.
         """
 
     def last(self, system: str, stream: str) -> int:

@@ -7,6 +7,9 @@ from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Literal
 
+import numpy as np
+
+from roadworthy.core.batch import Column, Floats, missing
 from roadworthy.core.expressions import Expression
 
 DAY = 86_400_000_000  # microseconds
@@ -56,7 +59,14 @@ class Outcome(DataSet):
     column: str = ""
     matures: int = 0  # microseconds
     absent: Literal["unknown", "false"] = "unknown"
-    true: tuple[str | float, ...] = ()  # values of the column that mean true; none: it is 0 and 1, or a boolean
+    positive: tuple[str | float, ...] = ()  # values of the column that mean true; none: it is 0 and 1, or a boolean
+
+    def labels(self, column: Column) -> Floats:
+        """The values of the outcome's column as 1, 0, or NaN where it is missing. Shape (rows,)."""
+        if not self.positive:
+            return np.asarray(column, np.float64)
+        true = np.isin(column.astype(str) if column.dtype == object else column, np.array(self.positive))
+        return np.where(missing(column), np.nan, true.astype(np.float64))
 
 
 @dataclass(frozen=True, slots=True)

@@ -17,8 +17,9 @@ from roadworthy.core.system import System
 from roadworthy.core.views import View
 from roadworthy.errors import DeclarationError, InputError, Problem, nearest
 from roadworthy.flows.declare_contract import read_contract
+from roadworthy.flows.declare_data import Tables, read_tables
 from roadworthy.flows.declare_model import execute, parse_source, read_features, read_views
-from roadworthy.flows.declare_system import Tables, read_system_yaml, read_tables
+from roadworthy.flows.declare_system import read_system_yaml
 from roadworthy.flows.marked import read_yaml
 
 SYSTEM, MODEL, TRAIN = "system.yaml", "model.py", "train.py"

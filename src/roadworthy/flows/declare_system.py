@@ -5,19 +5,15 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Mapping
-from dataclasses import dataclass
-from pathlib import PurePosixPath
-from typing import Literal, TypedDict, cast
+from typing import TypedDict
 from zoneinfo import ZoneInfo, available_timezones
 
 from roadworthy.core.contract import ARTICLES, Contract
 from roadworthy.core.expressions import TermKind
 from roadworthy.core.system import (
     ActionValue,
-    DataSet,
     Decision,
     Guardrail,
-    Outcome,
     Owner,
     Reviewers,
     Rule,
@@ -26,6 +22,7 @@ from roadworthy.core.system import (
     Unenforced,
 )
 from roadworthy.errors import nearest
+from roadworthy.flows.declare_data import Tables, data_set, outcome_set
 from roadworthy.flows.marked import Section, shown
 
 ENFORCED = ("system", "purpose", "timezone", "owner", "data", "decision", "value", "rule", "reviewers", "guardrails",
@@ -33,25 +30,6 @@ ENFORCED = ("system", "purpose", "timezone", "owner", "data", "decision", "value
 UNDERSTOOD = ("kpis", "gates", "rollout", "watch", "retention", "regulation", "vendors")
 UNDERSTOOD_WITHIN = (("owner", "approvers"), ("owner", "cost_centre"), ("decision", "deadline"))
 BOOLEAN_WORDS = ("yes", "no", "on", "off", "true", "false", "y", "n")  # what YAML 1.1 reads as booleans
-
-
-@dataclass(frozen=True, slots=True)
-class Tables:
-    """What `data` says of the two tables: the section of each, and the path of its contract ("" if there is none)."""
-
-    input: Section
-    outcome: Section
-    paths: Mapping[str, str]
-
-
-def read_tables(top: Section) -> Tables:
-    """The section `data`. Its mistakes go to the section's problems."""
-    data = top.section("data", "the tables input and outcome")
-    data.known(("input", "outcome"))
-    sections = {name: data.section(name, "a table: its contract and its source") for name in ("input", "outcome")}
-    sections["input"].known(("contract", "source"))
-    sections["outcome"].known(("contract", "source", "column", "matures", "absent"))
-    return Tables(**sections, paths={name: _inside(section) for name, section in sections.items()})
 
 
 def read_system_yaml(top: Section, tables: Tables, contracts: Mapping[str, Contract]) -> System:
@@ -66,8 +44,8 @@ def read_system_yaml(top: Section, tables: Tables, contracts: Mapping[str, Contr
         purpose=top.text("purpose", default=""),
         timezone=top.read("timezone", _timezone, "a timezone such as UTC or Europe/Berlin", names=names) or "",
         owner=_owner(top.section("owner", "product and on_call: who answers for the system")),
-        input=DataSet(tables.paths["input"], tables.input.text("source", "a glob of files")),
-        outcome=_outcome(tables, contracts.get("outcome"), decision),
+        input=data_set(tables, "input", contracts.get("input")),
+        outcome=outcome_set(tables, contracts.get("outcome"), decision.id),
         decision=decision,
         **_money(top.section("value", "currency, and if_true and if_false of actions"), decision, reviewers, kinds),
         rule=_rule(top.section("rule", "when and then: what is done today"), decision.actions, kinds),
@@ -88,14 +66,6 @@ class _Anything(dict[str, TermKind]):
         return "unknown"
 
 
-def _inside(section: Section) -> str:
-    path = section.text("contract", "the path of a contract in the folder")
-    if PurePosixPath(path).is_absolute() or ".." in PurePosixPath(path).parts:
-        section.report("contract", "a path inside the folder", shown(path))
-        return ""
-    return path
-
-
 def _name(text: str) -> str:
     return text if re.fullmatch(r"[a-z][a-z0-9-]{0,62}", text) else ""
 
@@ -114,30 +84,6 @@ def _owner(section: Section) -> Owner:
         section.text("on_call", "who maintains it and gets the alerts"),
         section.texts("approvers", "a list of people", ()),
         section.text("cost_centre", "a text (a number in quotes)", ""),
-    )
-
-
-def _outcome(tables: Tables, contract: Contract | None, decision: Decision) -> Outcome:
-    section = tables.outcome
-    column = section.text("column", "the column that says what turned out to be true")
-    if contract is not None and column:
-        field = contract.by_name.get(column)
-        if field is None:
-            hint = nearest(column, contract.kinds)
-            section.report("column", f"a column of {tables.paths['outcome']}", shown(column), hint)
-        elif field.kind != "number":
-            got = f"'{column}', {ARTICLES[field.logical_type]}"
-            section.report("column", "a column of 0 and 1, or of booleans", got)
-    if contract is not None and decision.id and decision.id not in contract.by_name:
-        hint = nearest(decision.id, contract.kinds)
-        section.report("contract", f"a contract with the column '{decision.id}' (decision.id)", "none", hint)
-    absent = section.choice("absent", ("unknown", "false"), "unknown or false", "unknown")
-    return Outcome(
-        tables.paths["outcome"],
-        section.text("source", "a glob of files"),
-        column=column,
-        matures=section.duration("matures"),
-        absent=cast("Literal['unknown', 'false']", absent),
     )
 
 

@@ -39,7 +39,7 @@ def record_outcomes(desk: Desk, contract: Contract, parsed: Parsed) -> list[Answ
     ids = [decision_id(system.name, caller_text(value)) for value in column]
     found = desk.store.find(system.name, [id for id, fine in zip(ids, good, strict=True) if fine])
     known = microseconds(parsed.batch[KNOWN]).tolist() if KNOWN in parsed.batch else [desk.clock + 1] * len(ids)
-    values = parsed.batch[system.outcome.column].tolist()
+    values = system.outcome.labels(parsed.batch[system.outcome.column]).tolist()
     said = {id: _last_value(many) for id, many in found.items()}
     answers: list[Answer] = []
     fresh: list[tuple[bytes, int, float, float]] = []  # id, known, value, the value it corrects

@@ -12,7 +12,7 @@ from typing import Any
 from roadworthy.errors import NotFound, nearest
 from roadworthy.ports import Entry, Found
 from roadworthy.stores.index import Index, place, places, prefixes
-from roadworthy.stores.packing import check, pack_body, unpack_body
+from roadworthy.stores.packing import check, check_given, pack_body, unpack_body
 
 
 class MemoryStore:
@@ -25,11 +25,17 @@ class MemoryStore:
         self._index = Index()
         self._documents: dict[str, dict[str, bytes]] = {}
 
-    def append(self, entries: Sequence[Entry], documents: Sequence[tuple[str, str, Any]] = ()) -> None:
-        """Take all entries and documents, or none. Raises StoreError, and InputError for an odd body."""
+    def append(
+        self,
+        entries: Sequence[Entry],
+        documents: Sequence[tuple[str, str, Any]] = (),
+        given: Sequence[tuple[str, str, Any]] = (),
+    ) -> None:
+        """Take all entries and documents, or none. Raises StoreError, Conflict, and InputError for an odd body."""
         packed = [(kind, id, pack_body(kind, id, body)) for kind, id, body in documents]
         with self._lock:
             check(entries, self._last)
+            check_given(given, lambda kind, id: self._documents.get(kind, {}).get(id))
             for entry in entries:
                 self._take(entry)
             for kind, id, body in packed:

@@ -13,7 +13,7 @@ from typing import Any
 
 import msgspec
 
-from roadworthy.errors import InputError, StoreError
+from roadworthy.errors import Conflict, InputError, StoreError
 from roadworthy.ports import Entry, Item
 from roadworthy.stores.index import MAX_ITEMS
 
@@ -95,6 +95,15 @@ def pack_body(kind: str, id: str, body: Any) -> bytes:
         raise InputError(
             f"document {kind}/{id}: expected plain data (dicts, lists, text, numbers, times, bytes), got: {error}"
         ) from None
+
+
+def check_given(given: Sequence[tuple[str, str, Any]], newest: Callable[[str, str], bytes | None]) -> None:
+    """Raise Conflict when a document is no longer what its writer knew it to be; None stands for its absence."""
+    for kind, id, body in given:
+        found = newest(kind, id)
+        now = None if found is None else unpack_body(found)
+        if now != (None if body is None else unpack_body(pack_body(kind, id, body))):
+            raise Conflict(f"{kind} '{id}' was changed by another", hint="read it again")
 
 
 def unpack_body(data: bytes) -> Any:

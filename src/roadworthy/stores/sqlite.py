@@ -28,7 +28,16 @@ from roadworthy.errors import NotFound, StoreError, nearest
 from roadworthy.ports import Entry, Found
 from roadworthy.stores import tables
 from roadworthy.stores.index import Index, place, prefixes
-from roadworthy.stores.packing import Columns, check, pack, pack_body, pack_fields, unpack_body, unpack_fields
+from roadworthy.stores.packing import (
+    Columns,
+    check,
+    check_given,
+    pack,
+    pack_body,
+    pack_fields,
+    unpack_body,
+    unpack_fields,
+)
 from roadworthy.stores.recent import RecentIds
 from roadworthy.stores.tables import explained, transaction
 
@@ -91,8 +100,13 @@ class SQLiteStore:
 
     # Writing
 
-    def append(self, entries: Sequence[Entry], documents: Sequence[tuple[str, str, Any]] = ()) -> None:
-        """Take all entries and documents in one transaction, or none. Raises StoreError, InputError for an odd body."""
+    def append(
+        self,
+        entries: Sequence[Entry],
+        documents: Sequence[tuple[str, str, Any]] = (),
+        given: Sequence[tuple[str, str, Any]] = (),
+    ) -> None:
+        """Take all in one transaction, or nothing. Raises StoreError, Conflict, and InputError for an odd body."""
         bodies = [(kind, id, pack_body(kind, id, body)) for kind, id, body in documents]
         taken = [entry for entry in entries if entry.items]
         blobs = _pack_all(taken)
@@ -101,6 +115,7 @@ class SQLiteStore:
             try:
                 with transaction(writer):
                     check(entries, lambda system, stream: _last(writer, system, stream))
+                    check_given(given, lambda kind, id: _document(writer, kind, id))
                     for entry, blob in zip(taken, blobs, strict=True):
                         number = self._insert(writer, entry, blob)
                         # Before the commit: whoever sees the entry in the log must also find its ids.
@@ -160,11 +175,11 @@ class SQLiteStore:
     def get(self, kind: str, id: str) -> Any:
         """The newest body of a document. Raises NotFound."""
         with self._reading() as reader:
-            row = reader.execute(tables.DOCUMENT, (kind, id)).fetchone()
-            if row is None:
+            body = _document(reader, kind, id)
+            if body is None:
                 known = [name for (name,) in reader.execute(tables.DOCUMENT_IDS, (kind,))]
                 raise NotFound(f"no {kind} '{id}'", hint=nearest(id, known))
-        return unpack_body(row[0])
+        return unpack_body(body)
 
     def list(self, kind: str) -> builtins.list[tuple[str, Any]]:
         """The newest body of every document of a kind, in the order in which each id first came."""
@@ -296,6 +311,11 @@ def _where(path: Path, system: str, stream: str, seq: int) -> str:
 def _last(connection: sqlite3.Connection, system: str, stream: str) -> int:
     row = connection.execute(tables.LAST, (system, stream)).fetchone()
     return row[0] if row else 0
+
+
+def _document(connection: sqlite3.Connection, kind: str, id: str) -> bytes | None:
+    row = connection.execute(tables.DOCUMENT, (kind, id)).fetchone()
+    return row[0] if row else None
 
 
 def _pack_all(entries: Sequence[Entry]) -> builtins.list[bytes]:

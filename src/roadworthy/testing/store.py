@@ -20,7 +20,7 @@ from pathlib import Path
 from threading import Event, Thread
 from typing import Any
 
-from roadworthy.errors import InputError, NotFound, StoreError
+from roadworthy.errors import Conflict, InputError, NotFound, StoreError
 from roadworthy.ports import Entry, Item, Store
 
 Make = Callable[[], Store]
@@ -170,6 +170,19 @@ def newest_document_wins(make: Make) -> None:
         _refuses(NotFound, lambda: store.get("alert", "a"))
 
 
+def a_document_is_replaced_by_who_knew_it(make: Make) -> None:
+    """Of two writers that saw the same document, one replaces it; the other has a Conflict and changes nothing."""
+    with closing(make()) as store:
+        store.append([], [("job", "a", {"token": 1})], [("job", "a", None)])
+        _refuses(Conflict, lambda: store.append([], [("job", "a", {"token": 1})], [("job", "a", None)]))
+        store.append([], [("job", "a", {"token": 2})], [("job", "a", {"token": 1})])
+        late = [("job", "a", {"token": 3}), ("snapshot", "b", {})]
+        _refuses(Conflict, lambda: store.append([entry(1, 2)], late, [("job", "a", {"token": 1})]))
+        assert store.get("job", "a") == {"token": 2}
+        assert store.last(SYSTEM, STREAM) == 0
+        assert store.list("snapshot") == []
+
+
 def documents_are_not_shared(make: Make) -> None:
     """Changing a body after it was given to the store, or got from it, changes nothing in the store."""
     body = {"steps": [1]}
@@ -256,6 +269,7 @@ LAWS: Sequence[Callable[[Make], None]] = (
     ids_that_share_a_prefix_are_told_apart,
     many_ids_are_found_at_once,
     newest_document_wins,
+    a_document_is_replaced_by_who_knew_it,
     documents_are_not_shared,
     readers_see_whole_appends_during_writes,
     writers_in_threads_take_turns,
