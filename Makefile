@@ -9,7 +9,8 @@
 #   make serve    the demo's system as a service
 #   make clean    take away what the other verbs made
 #
-# Also `make format`; `make lock` after a change of the dependencies in pyproject.toml, `make lock LOCK=--upgrade` for
+# Also `make format`; `make contracts`, which holds all contracts against the Data Contract CLI; `make lock` after a
+# change of the dependencies in pyproject.toml, `make lock LOCK=--upgrade` for
 # newer versions. Options of a command go in ARGS: make demo ARGS="--days 30".
 
 SHELL := bash
@@ -17,7 +18,7 @@ SHELL := bash
 .DEFAULT_GOAL := help
 .DELETE_ON_ERROR:
 MAKEFLAGS += --no-builtin-rules
-.PHONY: help setup demo test lint format docs bench serve clean lock
+.PHONY: help setup demo test lint format docs contracts bench serve clean lock
 
 BIN := .venv/bin
 ARGS ?=
@@ -53,11 +54,14 @@ format: .venv/dev.stamp
 docs: .venv/dev.stamp
 	$(BIN)/pytest tests/test_docs.py tests/test_tidy.py
 
+contracts: .venv/dev.stamp
+	scripts/lint-contracts $(ARGS)
+
 bench: .venv/dev.stamp
 	for script in bench/*.py; do echo "== $$script"; $(BIN)/python "$$script"; done
 
 clean:
-	rm -rf .venv .roadworthy .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
+	rm -rf .venv .venv-datacontract .roadworthy .mypy_cache .ruff_cache .pytest_cache .import_linter_cache .hypothesis build dist
 	find src tests bench scripts -name __pycache__ -type d -prune -exec rm -rf {} +
 
 # What a stamp stands for is installed; it is older than the files it depends on when there is something to do.
@@ -77,3 +81,4 @@ lock: .venv/dev.stamp
 	$(COMPILE) --group build --group dev pyproject.toml -o requirements/dev.txt $(LOCK)
 	$(COMPILE) --group build pyproject.toml -c requirements/dev.txt -o requirements/run.txt $(LOCK)
 	echo "uv" | $(COMPILE) - -o requirements/uv.txt $(LOCK)
+	echo "datacontract-cli" | $(COMPILE) - -o requirements/datacontract.txt $(LOCK)

@@ -16,6 +16,7 @@ from hypothesis import strategies as st
 
 from roadworthy.core.batch import kind_of, missing
 from roadworthy.core.contract import Contract, Fault, Field
+from roadworthy.core.quality import latest_allowed, refresh_every
 from roadworthy.errors import DeclarationError, InputError
 from roadworthy.flows.declare import load_train, read_files, read_system
 from roadworthy.flows.inputs import (
@@ -74,7 +75,7 @@ def test_good_system():
 
 
 def test_good_contract():
-    """A contract's row promises become rules, and every other promise becomes a warning with its line."""
+    """A contract's promises about rows, about the table and about time are read, and who made them."""
     contract = read_system(FIXTURES / "good").contracts["input"]
     by_name = contract.by_name
     assert (contract.id, contract.version, contract.name) == ("transactions", "1.0.0", "transactions")
@@ -82,13 +83,15 @@ def test_good_contract():
     assert (by_name["tx_amount"].multiple_of, by_name["tx_amount"].maximum) == (0.01, 100000.0)
     assert by_name["tx_datetime"].minimum == datetime(2000, 1, 1, tzinfo=UTC).timestamp() * 1e6
     assert (by_name["channel"].enum, by_name["channel"].max_length) == (("web", "app", "shop"), 10)
-    file = "contracts/transactions.odcs.yaml"
-    assert list(contract.warnings) == [
-        f"{file}:11: slaProperties is not enforced yet",
-        f"{file}:16: quality rule 'rowCount' is not enforced yet",
-        f"{file}:23: schema[0].properties[2].classification 'personal' is not enforced yet",
-        f"{file}:37: quality rule 'missingValues' is not enforced yet",
+    assert contract.warnings == ()
+    assert (contract.key, contract.about["team"]["name"]) == (("transaction_id",), "payments")
+    assert [(rule.name, rule.values, rule.unit) for rule in contract.set_rules] == [
+        ("transaction_id.duplicateValues", (0.0,), "rows"),
+        ("channel.missingValues", (5.0,), "percent"),
+        ("rowCount", (0.0,), "rows"),
     ]
+    assert refresh_every(contract.sla) is None
+    assert latest_allowed(contract.sla) == 86_400_000_000
 
 
 def test_round_trip():
@@ -403,12 +406,12 @@ def test_integers_of_files(tmp_path):
         ("a.csv", b"", "the file is empty"),
         ("a.parquet", b"PAR1 cut short", "cannot be read"),
         ("a.txt", b"x", "expected a file that ends in .parquet"),
-        ("a.csv", b"id,at,amount\n1,2\n", "Expected Number of Columns: 3 Found: 2"),
-        ("a.csv", b"id,at,amount\n1,2,3,4\n", "Expected Number of Columns: 3 Found: 4"),
+        ("a.csv", b"id,at,amount\n1,2\n", "a.csv:2: expected 3 columns as in the header, got 2"),
+        ("a.csv", b"id,at,amount\n1,2,3,4\n", "a.csv:2: expected 3 columns as in the header, got 4"),
         ("a.csv", b"id,id\n1,2\n", "a.csv:1: expected a header of distinct column names"),
         ("a.csv", b"id,at,amont\n1,2,3\n", "no column 'amount' (did you mean 'amont'?)"),
-        ("a.csv", b"id,at,amount\n\xff,2,3\n", "expected CSV in UTF-8"),
-        ("a.csv.gz", b"no gzip", "expected CSV in UTF-8"),
+        ("a.csv", b"id,at,amount\n\xff,2,3\n", "a.csv:2: expected text in UTF-8, got the byte 0xff at byte 13"),
+        ("a.csv.gz", b"no gzip", "a.csv.gz: the file is broken: Not a gzipped file"),
         ("a.jsonl", b'{"id": 1}\n{"id": \n', "a.jsonl:2: expected one JSON object a line"),
         ("a.jsonl", b"[1]\n", "a.jsonl:1: expected one JSON object a line, got '[1]'"),
     ],

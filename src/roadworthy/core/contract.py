@@ -7,12 +7,13 @@ True where the row keeps the rule. A missing value breaks `required` and keeps e
 
 from __future__ import annotations
 
+import dataclasses
 import math
 import re
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Literal, TypeAlias
+from typing import Any, Literal, TypeAlias
 
 import numpy as np
 
@@ -60,6 +61,7 @@ class Field:
     definition: str = ""  # URL of its authoritative definition in a glossary
     unit: str = ""  # of its values: `unit` among the custom properties
     examples: tuple[str | float | bool, ...] = ()
+    primary_key_position: int = 0  # from 1; 0 where the file gives none
 
     @property
     def kind(self) -> Kind:
@@ -92,7 +94,11 @@ class Rule:
 
 @dataclass(frozen=True)
 class Contract:
-    """The columns of one table and what is promised about them. `warnings` name what nothing enforces yet."""
+    """The columns of one table and what is promised about them. `warnings` name what nothing enforces yet.
+
+    `about` is the head of the file as plain data, in the standard's own words: `name`, `status`, `domain`,
+    `description`, `team`, `roles`, `support`, `price`, `servers`, ...; under `table`, what it says about the table.
+    """
 
     id: str
     version: str
@@ -101,6 +107,12 @@ class Contract:
     warnings: tuple[str, ...] = ()
     set_rules: tuple[SetRule, ...] = ()
     sla: tuple[SlaProperty, ...] = ()
+    about: Mapping[str, Any] = dataclasses.field(default_factory=dict, hash=False)
+
+    @property
+    def key(self) -> tuple[str, ...]:
+        """The columns of the primary key, in its order; none where there is no key."""
+        return primary_key(self.fields)
 
     @cached_property
     def by_name(self) -> Mapping[str, Field]:
@@ -116,6 +128,19 @@ class Contract:
     def rules(self) -> tuple[Rule, ...]:
         """The row rules, in the order of the fields."""
         return tuple(rule for field in self.fields for rule in _rules(field))
+
+
+def primary_key(fields: Iterable[Field]) -> tuple[str, ...]:
+    """The columns of the primary key, by their positions in it, then by their places in the table."""
+    members = [field for field in fields if field.primary_key]
+    return tuple(field.name for field in sorted(members, key=lambda field: field.primary_key_position or math.inf))
+
+
+def key_rules(fields: Sequence[Field]) -> tuple[SetRule, ...]:
+    """What `primaryKey` and `unique` promise about many rows: no value comes twice."""
+    keys = [primary_key(fields)] if any(field.primary_key for field in fields) else []
+    keys += [(field.name,) for field in fields if field.unique and (field.name,) not in keys]
+    return tuple(SetRule(f"{'+'.join(key)}.duplicateValues", "duplicateValues", key, "mustBe", (0.0,)) for key in keys)
 
 
 def rules(contract: Contract) -> tuple[Rule, ...]:

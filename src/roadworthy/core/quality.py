@@ -6,6 +6,7 @@ service-level properties. Measuring is the work of `flows.quality`; what a measu
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Literal, TypeAlias
 
@@ -14,6 +15,13 @@ Operator: TypeAlias = Literal[
     "mustBe", "mustNotBe", "mustBeGreaterThan", "mustBeGreaterOrEqualTo", "mustBeLessThan", "mustBeLessOrEqualTo",
     "mustBeBetween", "mustNotBeBetween",
 ]  # fmt: skip
+
+
+SECOND = 1_000_000  # microseconds
+SPANS: Mapping[str, int] = {
+    "y": 365 * 86_400 * SECOND, "d": 86_400 * SECOND, "h": 3_600 * SECOND, "min": 60 * SECOND, "s": SECOND,
+    "ms": 1_000, "us": 1,
+}  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -48,6 +56,7 @@ class SlaProperty:
     element: str = ""  # the column it speaks of, `table.column` in the standard
     driver: str = ""  # regulatory, analytics, operational
     description: str = ""
+    unit: str = ""  # of the value, as it is written
 
 
 def holds(rule: SetRule, measured: float | None) -> bool | None:
@@ -65,3 +74,56 @@ def holds(rule: SetRule, measured: float | None) -> bool | None:
         "mustBeBetween": first <= measured <= last,
         "mustNotBeBetween": not first <= measured <= last,
     }[rule.operator]
+
+
+def refresh_every(sla: Iterable[SlaProperty]) -> int | None:
+    """The promised refresh cadence in microseconds: the shortest `frequency`; None where there is none."""
+    return _least(sla, "frequency")
+
+
+def latest_allowed(sla: Iterable[SlaProperty]) -> int | None:
+    """How old the newest row may be, in microseconds: the shortest `latency` (or `freshness`) and one refresh.
+
+    A row that came just in time at one refresh is still the newest one until the next. None where nothing is promised.
+    """
+    promises = tuple(sla)
+    latency = _least(promises, "latency", "freshness")
+    return None if latency is None else latency + (refresh_every(promises) or 0)
+
+
+def late(sla: Iterable[SlaProperty], now: int, newest_row: int | None, last_refresh: int | None) -> tuple[str, ...]:
+    """Why data is late, in words; empty when it is in time. All times in microseconds since 1970-01-01 UTC.
+
+    What is not known is not in time: without a refresh, or without a row, a promise about it is broken.
+    """
+    promises = tuple(sla)
+    reasons = []
+    for allowed, last, what, nothing, promise in (
+        (refresh_every(promises), last_refresh, "the last refresh is", "there was no refresh yet", "frequency"),
+        (latest_allowed(promises), newest_row, "the newest row is", "there is no row yet", "latency, with one refresh"),
+    ):
+        if allowed is None:
+            continue
+        if last is None:
+            reasons.append(f"{nothing}; at most {span(allowed)} are promised ({promise})")
+        elif now - last > allowed:
+            reasons.append(f"{what} {span(now - last)} old; at most {span(allowed)} are promised ({promise})")
+    return tuple(reasons)
+
+
+def span(microseconds: int) -> str:
+    """A duration in words a person reads at once: at most two units, `1 d 6 h`; the rest is cut off."""
+    left = abs(microseconds)
+    parts: list[str] = []
+    for unit, size in SPANS.items():
+        count, left = divmod(left, size)
+        if count or parts:
+            parts.append(f"{count} {unit}" if count else "")
+        if len(parts) == 2:
+            break
+    return " ".join(part for part in parts if part) or "0 s"
+
+
+def _least(sla: Iterable[SlaProperty], *names: str) -> int | None:
+    found = (each.microseconds for each in sla if each.property in names and each.microseconds is not None)
+    return min(found, default=None)

@@ -6,39 +6,34 @@ standard does not know are mistakes too, because `requierd: true` would otherwis
 
 from __future__ import annotations
 
-import difflib
-import math
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable
 from dataclasses import replace
-from datetime import UTC, datetime, timedelta
-from typing import Any, cast
-from zoneinfo import ZoneInfo
+from typing import Any
 
-from open_data_contract_standard.model import DataQuality, OpenDataContractStandard, SchemaObject, SchemaProperty
+from open_data_contract_standard.model import (
+    OpenDataContractStandard,
+    Pricing,
+    Role,
+    SchemaObject,
+    Support,
+    Team,
+    TeamMember,
+)
 from pydantic import BaseModel, ValidationError
 
-from roadworthy.core.contract import ARTICLES, Contract, Field, LogicalType, safe_pattern
+from roadworthy.core.contract import Contract, Field
+from roadworthy.core.quality import SetRule
 from roadworthy.errors import Problem, nearest
+from roadworthy.flows.declare_field import names_of, read_field, warn_keys, with_examples
+from roadworthy.flows.declare_quality import read_quality, set_rules
+from roadworthy.flows.declare_sla import read_sla
 from roadworthy.flows.marked import Section, line_of, plain, read_yaml, shown
 
 VERSIONS = ("v3.0.", "v3.1.")
-LIMITS = {
-    "minimum": "minimum",
-    "maximum": "maximum",
-    "exclusiveMinimum": "exclusive_minimum",
-    "exclusiveMaximum": "exclusive_maximum",
-}
-# The options that the standard has for each type; of these `format` is not enforced.
-OPTIONS: Mapping[str, tuple[str, ...]] = {
-    "string": ("minLength", "maxLength", "pattern", "format"),
-    "integer": (*LIMITS, "multipleOf", "format"),
-    "number": (*LIMITS, "multipleOf", "format"),
-    "boolean": (),
-    "date": (*LIMITS, "format"),
-    "timestamp": (*LIMITS, "format", "timezone", "defaultTimezone"),
-}
-UNENFORCED = ("unique", "classification", "partitioned", "partitionKeyPosition", "encryptedName", "relationships",
-              "physicalName", "properties", "items", "map")  # fmt: skip
+ENFORCED = ("apiVersion", "kind", "id", "version", "schema", "slaProperties", "slaDefaultElement")
+WITHIN: tuple[tuple[str, type[BaseModel]], ...] = (
+    ("team", Team), ("roles", Role), ("support", Support), ("price", Pricing),
+)  # fmt: skip
 
 
 def read_contract(file: str, content: bytes, problems: list[Problem]) -> Contract | None:
@@ -49,21 +44,53 @@ def read_contract(file: str, content: bytes, problems: list[Problem]) -> Contrac
     _head(top)
     objects = top.sections("schema", "a list with one table")
     if len(objects) != 1:
-        top.report("schema", "a list with one table", f"{len(objects)}" if objects else "none")
+        names = ", ".join(str(each.data.get("name")) for each in objects)
+        hint = "write one file for each table" if objects else ""
+        top.report("schema", "a list with one table", f"{len(objects)}: {shown(names)}" if objects else "none", hint)
         _validate(top)
         return None
-    warnings: list[str] = []
-    properties = objects[0].sections("properties", "the list of columns")
-    if not properties:
-        objects[0].report("properties", "the list of columns", "nothing")
-    fields = [found for each in properties if (found := _field(each, warnings)) is not None]
-    _distinct(properties)
+    contract = _contract(top, objects[0])
     _validate(top)
-    _warn(objects[0], ("quality", "relationships"), warnings)
-    _warn(top, ("slaProperties",), warnings)
+    return contract
+
+
+def _contract(top: Section, table: Section) -> Contract:
+    warnings: list[str] = []
+    name = table.text("name", "the name of the table")
+    properties = table.sections("properties", "the list of columns")
+    if not properties:
+        table.report("properties", "the list of columns", "nothing")
+    read = [(each, field) for each in properties if (field := read_field(each, warnings)) is not None]
+    _distinct(properties)
+    by_name = {field.name: field for _, field in read}
+    fields: list[Field] = []
+    found: list[SetRule] = []
+    for section, field in read:
+        ruled, more = read_quality(section, field, name, by_name, warnings)
+        fields.append(with_examples(section, ruled or field, warnings))
+        found += more
+    found += read_quality(table, None, name, by_name, warnings)[1]
+    _key(properties)
+    warn_keys(table, ("relationships",), warnings)
+    contract = Contract(
+        id=str(top.data.get("id")),
+        version=str(top.data.get("version")),
+        name=name,
+        fields=tuple(fields),
+        set_rules=set_rules(fields, found),
+        sla=read_sla(top, name, by_name, warnings),
+        about=_about(top, table),
+    )
     warnings.sort(key=lambda warning: int(warning.split(":", 2)[1]))
-    return Contract(str(top.data.get("id")), str(top.data.get("version")), str(objects[0].data.get("name", "")),
-                    tuple(fields), tuple(warnings))  # fmt: skip
+    return replace(contract, warnings=tuple(warnings))
+
+
+def _about(top: Section, table: Section) -> dict[str, Any]:
+    """What the file says besides its promises: of the contract, and of its table."""
+    about = {str(key): plain(value) for key, value in top.data.items() if key not in ENFORCED}
+    own = {str(key): plain(value) for key, value in table.data.items() if key not in ("name", "properties", "quality")}
+    own = {key: value for key, value in own.items() if (key, value) != ("logicalType", "object")}
+    return {**about, "table": own} if own else about
 
 
 def _validate(top: Section) -> None:
@@ -78,7 +105,7 @@ def _validate(top: Section) -> None:
             path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
             extra = each["type"] == "extra_forbidden"
             expected = "a key of the standard" if extra else each["msg"].removeprefix("Input should be ")
-            hint = nearest(str(parts[-1]), _names(OpenDataContractStandard)) if extra else ""
+            hint = nearest(str(parts[-1]), names_of(OpenDataContractStandard)) if extra else ""
             if each["type"] == "string_type" and isinstance(each["input"], int | float):
                 hint = "put it in quotes"
             got = f"'{parts[-1]}'" if extra else shown(each["input"])
@@ -89,7 +116,7 @@ def _validate(top: Section) -> None:
 
 
 def _head(top: Section) -> None:
-    """What the standard requires at the top, which its model leaves open."""
+    """What the standard requires at the top, and keys that its model would pass over."""
     version = top.text("apiVersion", "the version of the standard, such as v3.1.0")
     if version and not version.startswith(VERSIONS):
         top.report("apiVersion", "v3.1.0", f"'{version}'")
@@ -98,163 +125,35 @@ def _head(top: Section) -> None:
     for key in ("id", "version"):
         top.text(key)
     for section in top.sections("schema", "a list with one table"):
-        section.known(_names(SchemaObject))
-
-
-def _names(model: type[BaseModel]) -> tuple[str, ...]:
-    return tuple(field.alias or name for name, field in model.model_fields.items())
+        section.known(names_of(SchemaObject))
+    for key, model in WITHIN:
+        value = top.data.get(key)
+        if isinstance(value, dict):
+            top.section(key).known(names_of(model))
+        elif isinstance(value, list) and all(isinstance(each, dict) for each in value):
+            for section in top.sections(key, "a list"):
+                section.known(names_of(TeamMember if key == "team" else model))
+    team = top.data.get("team")
+    if isinstance(team, dict) and isinstance(team.get("members"), list):
+        for section in top.section("team").sections("members", "a list of people"):
+            section.known(names_of(TeamMember))
 
 
 def _distinct(properties: Iterable[Section]) -> None:
-    seen: dict[str, int] = {}
+    _once(properties, "name", "each column once")
+
+
+def _key(properties: Iterable[Section]) -> None:
+    """Report two columns at one place of the primary key."""
+    _once((each for each in properties if each.data.get("primaryKeyPosition") != -1), "primaryKeyPosition",
+          "each place in the primary key once")  # fmt: skip
+
+
+def _once(properties: Iterable[Section], key: str, expected: str) -> None:
+    seen: dict[Any, int] = {}
     for each in properties:
-        name = each.data.get("name")
-        if isinstance(name, str) and name in seen:
-            each.report("name", "each column once", f"'{name}' again, first at line {seen[name]}")
-        elif isinstance(name, str):
-            seen[name] = each.line("name")
-
-
-def _field(section: Section, warnings: list[str]) -> Field | None:
-    section.known(_names(SchemaProperty))
-    data = section.data
-    name = section.text("name", "the name of the column")
-    kind = section.choice("logicalType", OPTIONS, "one of " + ", ".join(OPTIONS))
-    if not name:
-        return None
-    if kind not in OPTIONS:  # reported; the likeliest type keeps other mistakes apart from this one
-        kind = next(iter(difflib.get_close_matches(str(data.get("logicalType")), OPTIONS, n=1)), "number")
-    key = _flag(section, "primaryKey")
-    field = Field(
-        name=name,
-        logical_type=cast("LogicalType", kind),
-        required=key or _flag(section, "required"),
-        unique=_flag(section, "unique"),
-        primary_key=key,
-        description=str(data.get("description") or ""),
-        business_name=str(data.get("businessName") or ""),
-        classification=str(data.get("classification") or ""),
-    )
-    silent = {"unique"} if field.primary_key else set()
-    silent |= {"classification"} if field.classification in ("", "public") else set()
-    _warn(section, [key for key in UNENFORCED if key not in silent], warnings)
-    field = _enum(section, field, [each.data.get("value") for each in section.sections("enum", "a list of values")])
-    if isinstance(data.get("logicalTypeOptions"), dict):
-        field = _options(section.section("logicalTypeOptions"), field, warnings)
-    for rule in section.sections("quality", "a list of quality rules"):
-        rule.known(_names(DataQuality))
-        field = _quality(rule, field, warnings)
-    return field
-
-
-def _flag(section: Section, key: str) -> bool:
-    return section.get(key, "true or false", bool, default=False) is True
-
-
-def _warn(section: Section, keys: Iterable[str], warnings: list[str]) -> None:
-    for key in keys:
-        value = section.data.get(key)
-        if key == "quality" and isinstance(value, list):
-            for rule in section.sections("quality", "a list of quality rules"):
-                _warn_rule(rule, warnings)
-        elif value not in (None, False, [], {}):
-            what = f" '{value}'" if isinstance(value, str) else ""
-            warnings.append(f"{section.file}:{section.line(key)}: {section.at(key)}{what} is not enforced yet")
-
-
-def _warn_rule(rule: Section, warnings: list[str]) -> None:
-    named = [rule.data.get(key) for key in ("metric", "rule", "name", "type")]
-    name = next((str(each) for each in named if each), "")
-    warnings.append(f"{rule.file}:{rule.line()}: quality rule '{name}' is not enforced yet")
-
-
-def _options(section: Section, field: Field, warnings: list[str]) -> Field:
-    """The field with the options of its type: limits, lengths, pattern, quantum, timezone."""
-    section.known(OPTIONS[field.logical_type])
-    found: dict[str, Any] = {}
-    for key, value in section.data.items():
-        if key in LIMITS:
-            found[LIMITS[key]] = _limit(section, key, field)
-        elif key == "multipleOf":
-            if value == 0:
-                section.report(key, "a number over 0", "0")
-            found["multiple_of"] = section.number(key, "a number over 0", 0.0, math.inf) or None
-        elif key in ("minLength", "maxLength"):
-            name = "min_length" if key == "minLength" else "max_length"
-            found[name] = int(section.number(key, "a number of characters", 0.0, math.inf))
-        elif key == "pattern":
-            found["pattern"] = _pattern(section)
-        elif key == "defaultTimezone":
-            found["timezone"] = section.read(key, _zone, "a timezone such as UTC or Europe/Berlin") or ""
-    if section.data.get("format") is not None:
-        _warn(section, ("format",), warnings)
-    field = replace(field, **found)
-    for low, high, least, most in (
-        ("minimum", "maximum", field.minimum, field.maximum),
-        ("minLength", "maxLength", field.min_length, field.max_length),
-    ):
-        if least is not None and most is not None and least > most:
-            section.report(high, f"no less than {low}", f"{shown(section.data[high])} under {shown(section.data[low])}")
-    return field
-
-
-def _limit(section: Section, key: str, field: Field) -> float | None:
-    if field.kind != "time":
-        return section.number(key, "a number", -math.inf, math.inf)
-    value = section.data[key]
-    try:
-        instant = datetime.fromisoformat(plain(value))
-    except (TypeError, ValueError):
-        section.report(key, "a time in ISO 8601 such as 2024-01-31T12:00:00Z", shown(value))
-        return None
-    instant = instant if instant.tzinfo is not None else instant.replace(tzinfo=UTC)
-    return float((instant - datetime(1970, 1, 1, tzinfo=UTC)) // timedelta(microseconds=1))
-
-
-def _zone(text: str) -> str:
-    try:
-        return ZoneInfo(text).key
-    except (KeyError, OSError):
-        raise ValueError(text) from None
-
-
-def _pattern(section: Section) -> str:
-    pattern = section.text("pattern", "a regular expression")
-    try:
-        safe_pattern(pattern)
-    except ValueError as error:
-        expected, _, got = str(error).partition(", got ")
-        section.report("pattern", expected, got)
-        return ""
-    return pattern
-
-
-def _enum(section: Section, field: Field, values: Iterable[Any]) -> Field:
-    """The field with its allowed values, each of the field's type."""
-    found: list[str | float] = []
-    for value in values:
-        number = isinstance(value, int | float) and not isinstance(value, bool)
-        if field.kind == "text" and isinstance(value, str):
-            found.append(str(value))
-        elif field.kind == "number" and number:
-            found.append(float(value))
-        else:
-            section.report(None, f"values that are each {ARTICLES[field.logical_type]}", shown(value))
-    return replace(field, enum=tuple(found)) if found else field
-
-
-def _quality(rule: Section, field: Field, warnings: list[str]) -> Field:
-    """The field with a quality rule that speaks of single rows; every other rule becomes a warning."""
-    metric = rule.data.get("metric") or rule.data.get("rule")
-    arguments = rule.data.get("arguments") or {}
-    if rule.data.get("mustBe") != 0 or not isinstance(arguments, dict):
-        metric = None  # a share of bad rows is a promise about many rows
-    if metric == "nullValues" and not arguments:
-        return replace(field, required=True)
-    if metric == "invalidValues" and arguments and set(arguments) <= {"validValues", "pattern"}:
-        inner = rule.section("arguments")
-        if "validValues" in arguments:
-            field = _enum(inner, field, inner.get("validValues", "a list of values", list) or [])
-        return replace(field, pattern=_pattern(inner)) if "pattern" in arguments else field
-    _warn_rule(rule, warnings)
-    return field
+        value = each.data.get(key)
+        if isinstance(value, str | int) and value in seen:
+            each.report(key, expected, f"'{value}' again, first at line {seen[value]}")
+        elif isinstance(value, str | int):
+            seen[value] = each.line(key)
