@@ -18,7 +18,8 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command does
 
 import duckdb
 
-from roadworthy.app import open_home, run_rehearsal
+from roadworthy.home import open_home
+from roadworthy.runs import run_rehearsal
 from roadworthy.cli.rehearse import show
 from roadworthy.examples.fraud.simulate import simulate
 from roadworthy.flows.declare import read_system

@@ -12,14 +12,16 @@ from pathlib import Path
 
 import numpy as np
 
-from roadworthy.app import open_home, run_rehearsal
 from roadworthy.core.batch import times
 from roadworthy.examples.fraud import simulate
 from roadworthy.flows.declare import load_train, read_system
 from roadworthy.flows.outputs import write_table
 from roadworthy.flows.rehearse import rehearse
-from roadworthy.flows.world import read_tables, world_of
+from roadworthy.flows.world import world_of
+from roadworthy.home import open_home
+from roadworthy.intake import acquire_all, standing_tables
 from roadworthy.models import loader_for
+from roadworthy.runs import run_rehearsal
 from roadworthy.stores import MemoryStore
 
 EXAMPLE = Path(simulate.__file__).parent / "system"
@@ -124,10 +126,21 @@ def make_place(folder: Path, seed: int = 0, *, null: bool = False, days: int = D
     return Place(system, data, folder / "home")
 
 
+def quiet(done, total, remark):
+    """Progress that nobody watches."""
+
+
+def acquired(place: Place):
+    """The tables of a small world, after a pull into its home."""
+    project = read_system(place.system)
+    with open_home(place.home) as home:
+        acquire_all(home, project, place.data, progress=quiet)
+        return standing_tables(home, project)
+
+
 def run(place: Place, *, train=None, **options):
     """Rehearse in memory: (project, tables, world, diary, log)."""
-    project = read_system(place.system)
-    tables = read_tables(project, place.data)
+    project, tables = read_system(place.system), acquired(place)
     world, log = world_of(project, tables), MemoryStore()
     diary = rehearse(project, world, train or load_train(project), loader_for, log, **options)
     return project, tables, world, diary, log
@@ -137,4 +150,4 @@ def rehearsed_home(place: Place):
     """A home with everything that a rehearsal keeps; returns its report."""
     with open_home(place.home) as home:
         project = read_system(place.system)
-        return run_rehearsal(home, project, place.data, seed=0, progress=lambda done, total, day: None).report
+        return run_rehearsal(home, project, place.data, seed=0, progress=quiet).report

@@ -16,9 +16,9 @@ from small_world import CAPACITY, DAYS, make_place
 from test_score import payments
 
 from roadworthy import __version__
-from roadworthy.app import open_home
 from roadworthy.cli import COMMANDS, run
 from roadworthy.flows.outputs import write_table
+from roadworthy.home import open_home
 from roadworthy.tables import read_table
 
 ROW = {

@@ -7,16 +7,17 @@ import pytest
 import small_world
 from small_world import CAPACITY, DAY, DELAY, ROOM, make_place, run
 
-from roadworthy.app import open_home, run_rehearsal
 from roadworthy.core import record
 from roadworthy.core.draws import decision_id
 from roadworthy.core.policy import MONEY
-from roadworthy.errors import InputError
+from roadworthy.errors import NotFound
 from roadworthy.examples.fraud.simulate import simulate
 from roadworthy.flows.decide import INPUT
 from roadworthy.flows.declare import load_train, read_system
 from roadworthy.flows.rehearse import APPROVAL
 from roadworthy.flows.report import report
+from roadworthy.home import open_home
+from roadworthy.runs import run_rehearsal
 
 
 @pytest.fixture(scope="module")
@@ -225,8 +226,8 @@ def test_the_record_holds_what_was_decided(played):
     assert [header.seq for header in headers] == list(range(1, len(items) + 1))
 
 
-def test_bad_rows_and_repeats_are_counted(tmp_path, place):
-    """Rows that break the contract are rejections, repeated rows are none, and the rest is decided as without them."""
+def test_bad_rows_and_repeats_are_not_decided(tmp_path, place):
+    """Rows that break the contract wait in quarantine, rows sent again count once, and the rest is decided."""
     payments, frauds = small_world.columns(2, days=5)
     order = np.r_[0:100, 50, 60, 100:500]
     worse = {name: column[order] for name, column in payments.items()}
@@ -235,10 +236,11 @@ def test_bad_rows_and_repeats_are_counted(tmp_path, place):
     worse["tx_datetime"] = np.maximum.accumulate(payments["tx_datetime"][np.r_[0:100, 99, 99, 100:500]])
     worse["tx_datetime"][[100, 101]] = payments["tx_datetime"][[50, 60]]  # known at once, so they come behind the first
     data = small_world.write_tables(tmp_path / "worse", worse, frauds)
-    _, _, _, diary, log = run(small_world.Place(place.system, data, place.home))
-    assert (diary.repeats, diary.rejections) == (2, 2)
+    _, tables, _, diary, log = run(small_world.Place(place.system, data, tmp_path / "home"))
+    counts = tables.snapshots["input"].pulled
+    assert (counts["resent"], counts["rejected"], diary.repeats, diary.rejections) == (2, 2, 0, 0)
     assert sum(action is not None for action in diary.action) == 498
-    assert log.last("card-fraud", INPUT) == 500
+    assert log.last("card-fraud", INPUT) == 498
 
 
 def test_late_rows_are_decided_when_they_arrive(tmp_path):
@@ -272,7 +274,7 @@ def test_an_empty_history_is_refused(place, tmp_path):
     payments, frauds = small_world.columns(0, days=1)
     none = [{name: column[:0] for name, column in table.items()} for table in (payments, frauds)]
     small_world.write_tables(tmp_path / "none", *none)
-    with pytest.raises(InputError, match="no row"):
+    with pytest.raises(NotFound, match="no rows"):
         run(small_world.Place(place.system, tmp_path / "none", place.home))
 
 

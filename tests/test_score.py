@@ -10,7 +10,7 @@ import pytest
 import small_world
 from small_world import DAY, DAYS, START, make_place, rehearsed_home
 
-from roadworthy.app import open_app, open_home
+from roadworthy.app import open_app
 from roadworthy.core import record
 from roadworthy.core.batch import times
 from roadworthy.errors import InputError
@@ -19,6 +19,7 @@ from roadworthy.flows.inputs import parse_rows
 from roadworthy.flows.outcomes import outcome_rows
 from roadworthy.flows.outputs import write_table
 from roadworthy.flows.score import COLUMNS, score
+from roadworthy.home import open_home
 from roadworthy.settings import read
 from roadworthy.stores import SQLiteStore
 from roadworthy.tables import read_table

@@ -6,9 +6,9 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+import small_world
 from small_world import DAY, DELAY, START, make_place
 
-from roadworthy.app import open_home, run_training, training_table
 from roadworthy.core.batch import batch
 from roadworthy.errors import InputError, NotFound, Refused
 from roadworthy.flows.declare import load_train, read_system
@@ -16,8 +16,10 @@ from roadworthy.flows.history import facts
 from roadworthy.flows.rehearse import worth_releasing
 from roadworthy.flows.releases import load_release, rule_release
 from roadworthy.flows.train import Examples, examples_of, fit, split
-from roadworthy.flows.world import history_of, read_tables
+from roadworthy.flows.world import history_of
+from roadworthy.home import open_home
 from roadworthy.models import loader, loader_for
+from roadworthy.runs import run_training, training_table
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +37,7 @@ def project(place):
 @pytest.fixture(scope="module")
 def history(project, place):
     """Its history."""
-    return history_of(project, read_tables(project, place.data))
+    return history_of(project, small_world.acquired(place))
 
 
 @pytest.fixture(scope="module")
@@ -147,7 +149,7 @@ def test_only_what_is_worth_more_is_released():
 def test_a_release_comes_back_from_its_digest_and_only_whole(place, project, tmp_path):
     """A kept release decides as before; with one byte changed, or another version, it is refused."""
     with open_home(tmp_path / "home") as home:
-        draft = run_training(home, project, place.data, seed=0)
+        draft = run_training(home, project, place.data, seed=0, progress=small_world.quiet)
         digest = draft.release.digest
         _, loaded = load_release(digest, home.blobs, loader)
         features = batch({name: np.linspace(0, 9, 5) for name in loaded.manifest.features})
@@ -167,8 +169,8 @@ def test_a_release_comes_back_from_its_digest_and_only_whole(place, project, tmp
 def test_a_second_training_is_compared_with_the_live_release(place, project, tmp_path):
     """Once a release is live, evidence compares the next one with it and with the rule."""
     with open_home(tmp_path / "home") as home:
-        first = run_training(home, project, place.data, seed=0)
-        second = run_training(home, project, place.data, seed=0)
+        first = run_training(home, project, place.data, seed=0, progress=small_world.quiet)
+        second = run_training(home, project, place.data, seed=0, progress=small_world.quiet)
     assert first.release.digest == second.release.digest
     assert second.evidence["metrics"]["gain_over_champion"]["estimate"] == 0
 
@@ -181,7 +183,8 @@ def test_what_train_returns_must_be_a_model(project, examples):
 
 def test_the_training_table_holds_facts_as_of_each_row(project, place, history):
     """The table of facts has a row a payment, and a terminal's frauds count only what was known by then."""
-    table = training_table(project, place.data)
+    with open_home(place.home) as home:
+        table = training_table(home, project, place.data, small_world.quiet)
     assert len(table) == len(history.rows)
     row = int(np.searchsorted(history.at, START + 30 * DAY))
     terminal, at = history.rows["terminal_id"][row], history.at[row]

@@ -8,10 +8,11 @@ import sqlite3
 from importlib.metadata import version
 from pathlib import Path
 
-from roadworthy.app import open_home, verify
+from roadworthy.app import verify
 from roadworthy.cli.output import HomeFolder, Json, home_of, print_json, say
 from roadworthy.errors import RoadworthyError
 from roadworthy.flows.releases import versions
+from roadworthy.home import open_home
 
 GIGABYTE = 1 << 30
 

@@ -84,7 +84,7 @@ def progress(what: str, *, quiet: bool) -> Iterator[Report]:
         task = bar.add_task(what, total=None, remark="")
 
         def report(done: int, total: int, remark: str) -> None:
-            bar.update(task, completed=done, total=total, remark=remark)
+            bar.update(task, completed=done, total=total or None, remark=remark)
 
         yield report
 

@@ -6,7 +6,6 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from roadworthy.app import open_home, run_rehearsal
 from roadworthy.cli.output import (
     SYSTEM,
     Data,
@@ -23,6 +22,8 @@ from roadworthy.cli.output import (
     table,
 )
 from roadworthy.flows.declare import read_system
+from roadworthy.home import open_home
+from roadworthy.runs import run_rehearsal
 
 Batch = Annotated[int, Parameter(help="Rows decided at once; the log does not depend on it.")]
 

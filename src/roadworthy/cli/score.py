@@ -7,10 +7,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from roadworthy.app import open_app, open_home
+from roadworthy.app import open_app
 from roadworthy.cli.output import SYSTEM, HomeFolder, Json, System, home_of, print_json, progress, say, settings
 from roadworthy.flows.declare import read_system
 from roadworthy.flows.score import score as score_file
+from roadworthy.home import open_home
 
 
 def score(

@@ -7,9 +7,11 @@ from typing import Annotated
 
 from cyclopts import Parameter
 
-from roadworthy.app import open_app, open_home
+from roadworthy.app import open_app
 from roadworthy.cli.output import HomeFolder, home_of, progress, say, settings
 from roadworthy.errors import InputError
+from roadworthy.home import open_home
+from roadworthy.scheduler import scheduled
 from roadworthy.web.server import run
 
 Port = Annotated[int | None, Parameter(help="Port; 0 picks a free one; default: the setting `port`.")]
@@ -29,5 +31,6 @@ def serve_home(home: Path, port: int | None) -> None:
         if not app.served:
             raise InputError(f"the home {home} has no live release", hint="`roadworthy train` or `rehearse` makes one")
         systems = ", ".join(app.systems())
-        run(app, chosen.host, chosen.port if port is None else port,
-            lambda address: say(f"serving {systems} at {address}  (Ctrl-C stops)"))  # fmt: skip
+        with scheduled(app):
+            run(app, chosen.host, chosen.port if port is None else port,
+                lambda address: say(f"serving {systems} at {address}  (Ctrl-C stops)"))  # fmt: skip

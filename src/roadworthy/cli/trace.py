@@ -6,8 +6,9 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from roadworthy.app import open_home, trace_in
+from roadworthy.app import trace_in
 from roadworthy.cli.output import HomeFolder, Json, home_of, print_json, say, table
+from roadworthy.home import open_home
 
 
 def trace(

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from roadworthy.app import open_home, run_training
 from roadworthy.cli.output import (
     SYSTEM,
     Data,
@@ -18,6 +17,8 @@ from roadworthy.cli.output import (
     table,
 )
 from roadworthy.flows.declare import read_system
+from roadworthy.home import open_home
+from roadworthy.runs import run_training
 
 
 def train(
@@ -25,8 +26,8 @@ def train(
 ) -> None:
     """Train on what is known, test on the newest labelled days, and keep the release that serving will use."""
     project = read_system(system)
-    with open_home(home_of(home)) as opened, progress("training", quiet=json):
-        draft = run_training(opened, project, data, seed=seed)
+    with open_home(home_of(home)) as opened, progress("training", quiet=json) as report:
+        draft = run_training(opened, project, data, seed=seed, progress=report)
     manifest = draft.release.manifest
     if json:
         print_json(

@@ -6,7 +6,7 @@ job writes is given the token (`Claim.fence`), so that a holder who was taken fo
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from threading import Event, Thread
 from typing import Any
@@ -15,7 +15,7 @@ import msgspec
 
 from roadworthy.core.schedule import LEASE, Job, claimed, ended, failed, kept, tick
 from roadworthy.errors import Conflict, RoadworthyError
-from roadworthy.ports import Store
+from roadworthy.ports import Entry, Store
 
 JOB, TOKEN = "job", "token"
 
@@ -33,6 +33,25 @@ class Claim:
     def fence(self) -> tuple[str, str, Any]:
         """What every write of the job is `given`."""
         return TOKEN, self.id, self.token
+
+
+class Fenced:
+    """A store as the holder of a claim may use it: what it appends is refused once the job was taken over."""
+
+    def __init__(self, store: Store, held: Claim) -> None:
+        self._store, self._held = store, held
+
+    def append(
+        self,
+        entries: Sequence[Entry],
+        documents: Sequence[tuple[str, str, Any]] = (),
+        given: Sequence[tuple[str, str, Any]] = (),
+    ) -> None:
+        """As the store does, given the claim. Raises Conflict when the job was taken over."""
+        self._store.append(entries, documents, (*given, self._held.fence))
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
 
 
 def jobs(store: Store) -> dict[str, Job]:

@@ -79,6 +79,14 @@ def outcome_rows(desk: Desk, contract: Contract, rows: Sequence[object]) -> list
     return record_outcomes(desk, contract, parse_rows(contract, rows, timezone=desk.release.system.timezone))
 
 
+def decided(desk: Desk, rows: Batch) -> Batch:
+    """Those of these outcomes whose decision is in the log."""
+    name = desk.release.system.name
+    ids = [decision_id(name, caller_text(value)) for value in rows[desk.release.system.decision.id].tolist()]
+    found = desk.store.find(name, ids)
+    return rows.take(np.array([decision_of(found.get(id, ())) is not None for id in ids], np.bool_))
+
+
 def _keep(desk: Desk, fresh: Sequence[tuple[bytes, int, float, float]], found: dict[bytes, list[Found]]) -> None:
     """Append the outcomes, then let the views learn those whose decision is known."""
     if not fresh:

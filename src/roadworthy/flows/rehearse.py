@@ -105,14 +105,10 @@ class Rehearsal:
         while start < stop:
             end = min(start + self.batch, stop, self._before_outcomes(start, stop))
             rows = self.world.rows.take(slice(start, end))
-            bad = {row - start: self.world.faults[row] for row in self._bad(start, end)}
-            taken = self.desk.take(rows, bad, partial(as_it_came, rows))
+            taken = self.desk.take(rows, {}, partial(as_it_came, rows))
             gains.append(self._note(taken, start + taken.new))
             start = end
         self.diary.gains.append(np.concatenate(gains))
-
-    def _bad(self, start: int, end: int) -> list[int]:
-        return [row for row in range(start, end) if row in self.world.faults] if self.world.faults else []
 
     def _before_outcomes(self, start: int, stop: int) -> int:
         """The end of the longest batch from `start` none of whose rows' outcomes is known within it."""

@@ -221,8 +221,9 @@ def _assumptions(system: System, rule: RuleBaseline, tables: Tables, outcome: Fl
     unknown = int(np.isnan(outcome).sum())
     if unknown:
         out.append(f"{unknown:,} decisions have no known outcome: they count as 0, and the range says what that hides.")
-    if tables.bad_outcomes:
-        out.append(f"{tables.bad_outcomes:,} outcome rows break their contract and were left out.")
+    for name, snapshot in tables.snapshots.items():
+        if snapshot.pulled.get("rejected"):
+            out.append(f"{snapshot.pulled['rejected']:,} rows of '{name}' wait in quarantine and were left out.")
     return out
 
 

@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from dataclasses import replace
 
 import numpy as np
 
+from roadworthy.core.aggregate import positions
 from roadworthy.core.batch import Column, concat, microseconds
 from roadworthy.core.record import decode, header_of, outcome_of
 from roadworthy.core.release import Release
@@ -20,7 +22,10 @@ def open_desk(
     release: Release, store: Store, history: History | None, key: bytes, timer: Callable[[], float], price: float
 ) -> Desk:
     """A desk that goes on where the history and then the log end. `history` is what was there before the log began."""
-    whole = _join(history, logged(release, store))
+    log = logged(release, store)
+    if history is not None and log is not None:
+        history = _without(history, log.rows[release.system.decision.id])
+    whole = _join(history, log)
     views = RunningViews(release.views, release.quanta())
     desk = Desk(release, store, views, key, timer, price, seq=store.last(release.system.name, INPUT))
     if whole is not None and len(whole.rows):
@@ -56,6 +61,15 @@ def _outcomes(store: Store, system: str) -> Outcomes:
             known.append(header.known)
             values.append(np.nan if value is None else value)
     return Outcomes(np.array(ids, object), np.array(known, np.int64), np.array(values, np.float64))
+
+
+def _without(history: History, ids: Column) -> History:
+    """The history but for the rows that the log holds: what was decided here may come again from its source."""
+    other = positions(np.unique(ids), history.ids) < 0
+    if other.all():
+        return history
+    return replace(history, rows=history.rows.take(other), at=history.at[other], known=history.known[other],
+                   ids=history.ids[other])  # fmt: skip
 
 
 def _join(before: History | None, log: History | None) -> History | None:

@@ -1,0 +1,165 @@
+"""Rows into a home, and out of it again: acquire what is declared, forget it, and read the newest snapshots."""
+
+from __future__ import annotations
+
+import os
+import shutil
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager, suppress
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Literal, cast
+
+from roadworthy.core.batch import Batch
+from roadworthy.core.system import DataSet, Outcome
+from roadworthy.errors import InputError, NotFound
+from roadworthy.flows.acquire import Pulled, acquire
+from roadworthy.flows.declare import Project
+from roadworthy.flows.openlineage import JobKind, Run, job_of, run_of
+from roadworthy.flows.openlineage_datasets import snapshot_dataset, source_dataset
+from roadworthy.flows.pulls import DONE, Pull, document, last_pull, target_of
+from roadworthy.flows.rehearse import Progress
+from roadworthy.flows.snapshots import CURRENT, Snapshot, current, read_snapshot
+from roadworthy.flows.world import Tables, tables_of
+from roadworthy.home import Home, clock
+from roadworthy.sources import open_source
+
+SetName = Literal["input", "outcome"]
+SETS: tuple[SetName, ...] = ("input", "outcome")
+PLACE = "place"  # the kind of document that says where a system's folder is
+
+
+class _Unpublished(InputError):
+    """Tells lineage that a pull failed; the pull itself tells everybody else."""
+
+
+def acquire_all(home: Home, project: Project, data: Path | None = None, *, progress: Progress) -> dict[SetName, Pulled]:
+    """Pull what is new in both sources. Raises InputError when a contract's set rule refuses what came."""
+    remember_place(home, project, data)
+    pulled = {name: acquire_set(home, project, name, data, progress=progress) for name in SETS}
+    for each in pulled.values():
+        refuse(each)
+    return pulled
+
+
+def refuse(pulled: Pulled) -> None:
+    """Raise InputError for a pull that published nothing, because a set rule of its contract does not hold."""
+    if pulled.state != DONE:
+        broken = ", ".join(rule["name"] for rule in pulled.rules if rule["verdict"] != "pass")
+        hint = "`roadworthy quality` with its contract shows the rows"
+        raise InputError(f"the new rows of '{pulled.table}' are refused: they do not keep {broken}", hint=hint)
+
+
+def remember_place(home: Home, project: Project, data: Path | None) -> None:
+    """Note where a system's folder is, so that a server can go on pulling from its relative sources.
+
+    Other data in the sources' place begins the tables anew: rows of two origins are not one history.
+    """
+    place = {"folder": str(project.folder.absolute()), "data": str(data.absolute()) if data is not None else None}
+    before = dict(home.store.list(PLACE)).get(project.system.name)
+    if before is not None and before["data"] != place["data"]:
+        for name in SETS:
+            forget(home, project, name)
+    if before != place:
+        home.store.append([], [(PLACE, project.system.name, place)])
+
+
+def acquire_set(
+    home: Home, project: Project, name: SetName, data: Path | None = None, *, progress: Progress, due: int | None = None
+) -> Pulled:
+    """Pull what is new in one source: from `data`, by the contract's stem, where a folder is given."""
+    project = _instead(project, name, data)
+    declared, contract = declared_set(project, name), project.contracts[name]
+    read = source_dataset(declared, project.folder, contract)
+    with (
+        suppress(_Unpublished),
+        run_of(home.lineage, job_of(project.system, "acquire", name), [read], clock=clock, nominal=due) as run,
+    ):
+        source = open_source(declared, project.folder, os.environ, contract.by_name)
+        pulled = acquire(
+            project, name, source, home.tables, home.store, clock(),
+            lambda rows, what: progress(rows, 0, f"{name}: {what}"),
+        )  # fmt: skip
+        run.inputs = [source_dataset(declared, project.folder, contract, measured=pulled.rules)]
+        if pulled.state != DONE:
+            raise _Unpublished("a set rule of the contract does not hold")
+        if pulled.snapshot is not None:
+            run.outputs = [snapshot_dataset(home.path, asdict(pulled.snapshot), contract, read)]
+    return pulled
+
+
+def forget(home: Home, project: Project, name: SetName) -> None:
+    """Begin a table anew: what was acquired is deleted, and the next pull reads its source from the start."""
+    target = target_of(project, name, home.tables)
+    last = last_pull(home.store, target)
+    if last is not None:
+        fresh = Pull(last.number, DONE, last.started, "", "")
+        home.store.append([], [document(target, fresh), (CURRENT, target.name, {"snapshot": ""})])
+    for folder in (target.valid, target.rejected, target.staging):
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def new_rows(home: Home, project: Project, name: SetName, pulled: Pulled) -> Batch:
+    """The rows that a pull added to its table."""
+    assert pulled.snapshot is not None, "a pull that made a snapshot"
+    return read_snapshot(home.tables, pulled.snapshot, project.contracts[name], pull=pulled.number)
+
+
+def snapshots_in(home: Home, system: str) -> dict[str, Snapshot]:
+    """The newest snapshot of each of a system's tables that has one."""
+    found = {name: current(home.store, system, name) for name in SETS}
+    return {name: each for name, each in found.items() if each is not None}
+
+
+def standing_tables(home: Home, project: Project) -> Tables:
+    """The rows of the newest snapshots. Raises NotFound where there are none."""
+    system = project.system.name
+    snapshots = snapshots_in(home, system)
+    absent = [name for name in SETS if name not in snapshots]
+    if absent:
+        hint = "`roadworthy acquire` pulls them, and `roadworthy quarantine` says what is wrong with those that came"
+        raise NotFound(f"system '{system}' has no rows of '{absent[0]}' that keep their contract", hint=hint)
+    rows, outcomes = (read_snapshot(home.tables, snapshots[name], project.contracts[name]) for name in SETS)
+    return tables_of(project, rows, outcomes, snapshots)
+
+
+def has_tables(home: Home, system: str) -> bool:
+    """Whether every table of a system has been acquired."""
+    return len(snapshots_in(home, system)) == len(SETS)
+
+
+@contextmanager
+def told(home: Home, project: Project, kind: JobKind, snapshots: Mapping[str, Snapshot]) -> Iterator[Run]:
+    """A run over snapshots, with its lineage events."""
+    read = [snapshot_dataset(home.path, asdict(snapshots[name]), project.contracts[name]) for name in SETS]
+    with run_of(home.lineage, job_of(project.system, kind), read, clock=clock) as run:
+        yield run
+
+
+def job_id(system: str, name: SetName) -> str:
+    """The job that acquires a table."""
+    return f"acquire {system}/{name}"
+
+
+def declared_set(project: Project, name: SetName) -> DataSet:
+    """What is declared of a table."""
+    return project.system.input if name == "input" else project.system.outcome
+
+
+def _instead(project: Project, name: SetName, data: Path | None) -> Project:
+    """The project with the source of a table replaced by the files of a folder."""
+    if data is None:
+        return project
+    declared = declared_set(project, name)
+    stem = Path(declared.contract).name.split(".")[0]
+    found = sorted(path for path in data.glob(f"{stem}.*") if path.is_file())
+    if not found:
+        have = ", ".join(sorted(path.name for path in data.glob("*"))[:8]) or "nothing"
+        raise InputError(
+            f"{data} has no table '{stem}'", hint=f"expected {stem}.parquet, .csv or .jsonl; it holds {have}"
+        )
+    pattern = str((found[0] if len(found) == 1 else data / f"{stem}.*").absolute())
+    other = replace(declared, source=pattern, query="", watermark="", overlap=0)
+    system = project.system
+    changed = replace(system, input=other) if name == "input" else replace(system, outcome=cast("Outcome", other))
+    return replace(project, system=changed)

@@ -1,0 +1,88 @@
+"""The live scheduler: runs what is due beside a server. Every job acquires one table at its contract's cadence."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from dataclasses import replace
+from pathlib import Path
+from threading import Event, Thread
+from typing import cast
+
+from roadworthy.app import App, Served
+from roadworthy.core.quality import refresh_every
+from roadworthy.errors import RoadworthyError
+from roadworthy.flows.acquire import Pulled
+from roadworthy.flows.declare import Project
+from roadworthy.flows.jobs import Claim, Fenced, plan, run_due
+from roadworthy.home import clock
+from roadworthy.intake import PLACE, SETS, SetName, acquire_set, job_id, new_rows, refuse
+from roadworthy.stores import SQLiteStore
+
+LOOK = 1.0  # seconds between looks at what is due
+TOLD = 500  # outcomes that are kept at once: a request waits for them
+
+
+@contextmanager
+def scheduled(app: App) -> Iterator[None]:
+    """Run what is due in a thread of its own, until the block ends; a job that is under way is finished first."""
+    over = Event()
+
+    def work() -> None:
+        while not over.wait(LOOK):
+            run_what_is_due(app)
+
+    thread = Thread(target=work, name="roadworthy-scheduler", daemon=True)
+    if plan_jobs(app):
+        thread.start()
+    try:
+        yield
+    finally:
+        over.set()
+        if thread.is_alive():
+            thread.join()
+
+
+def plan_jobs(app: App) -> dict[str, int]:
+    """Enter a job for each table whose contract promises a refresh cadence; returns their intervals, microseconds."""
+    places = dict(app.home.store.list(PLACE))
+    every = {
+        job_id(system, name): interval
+        for system, served in app.served.items()
+        for name in SETS
+        if system in places and (interval := refresh_every(served.project.contracts[name].sla)) is not None
+    }
+    plan(app.home.store, every, clock())
+    return every
+
+
+def run_what_is_due(app: App) -> list[str]:
+    """Run every job that is due now; returns their ids. What goes wrong stands in the job."""
+    work = {job_id(system, name): _acquire(app, system, name) for system in app.served for name in SETS}
+    try:
+        return run_due(app.home.store, work, f"process {os.getpid()}", clock)
+    except RoadworthyError:
+        return []  # the store does not answer: the doors say so, and the next look tries again
+
+
+def _acquire(app: App, system: str, name: SetName) -> Callable[[Claim], None]:
+    def work(claim: Claim) -> None:
+        place = app.home.store.get(PLACE, system)
+        served = app.served[system]
+        project = replace(served.project, folder=Path(place["folder"]))
+        data = Path(place["data"]) if place["data"] else None
+        home = replace(app.home, store=cast("SQLiteStore", Fenced(app.home.store, claim)))
+        pulled = acquire_set(home, project, name, data, progress=lambda *_: None)
+        refuse(pulled)
+        if name == "outcome" and pulled.made:
+            _tell(app, served, project, pulled)
+
+    return work
+
+
+def _tell(app: App, served: Served, project: Project, pulled: Pulled) -> None:
+    """Outcomes that a pull brought reach the decisions that were made here."""
+    rows = new_rows(app.home, project, "outcome", pulled)
+    for start in range(0, len(rows), TOLD):
+        served.learn(rows.take(slice(start, start + TOLD)))
