@@ -195,6 +195,28 @@ class FakeDesk:
         return {"status": 200, "body": make_decision(id, row, "block" if row["tx_amount"] > 1000 else "approve")}
 
 
+def make_table() -> dict[str, Any]:
+    """How a table stands that is late, whose source changed, and of which rows wait."""
+    column = {"name": "tx_amount", "type": "number", "description": "payment amount", "classification": "",
+              "missing": 3, "distinct": 4711, "min": 0.0, "max": 999.5, "mean": 53.6,
+              "top": None}  # fmt: skip
+    times = {"name": "paid_at", "type": "timestamp", "description": "", "classification": "personal", "missing": 0,
+             "distinct": None, "min": "2018-04-01T00:00:31.000000Z", "max": None, "mean": None,
+             "top": None}  # fmt: skip
+    return {
+        "table": "input", "contract": "payments@1.2.0", "source": "data/payments.parquet",
+        "snapshot": {"digest": digest("snapshot"), "rows": 1_770_415, "made_at": "2018-10-01T00:00:00Z",
+                     "version": 3, "pulled": {}},
+        "newest_row": "2018-09-30T23:59:19Z", "refreshed": "2018-10-01T00:00:00Z", "every": 86_400_000_000,
+        "due": "2018-10-02T00:00:00Z", "error": "", "late": ["the newest row is 3 d old; at most 1 d 6 h are promised"],
+        "pull": {"number": 4, "state": "done", "counts": {}, "rules": [
+                    {"name": "rowCount", "severity": "warning", "verdict": "fail"}],
+                 "drift": [{"column": "channel", "expected": "a column of the contract", "got": "an unknown column"}]},
+        "waiting": [{"path": "$.tx_amount", "expected": "a number >= 0", "count": 12, "first": []}],
+        "columns": [column, times],
+    }  # fmt: skip
+
+
 class FakeApp:
     """A house with one system that was rehearsed and one that was not."""
 
@@ -214,6 +236,14 @@ class FakeApp:
     def report(self, system: str) -> dict[str, Any] | None:
         """The newest rehearsal."""
         return self._known(self.reports, system)
+
+    def data(self, system: str) -> list[dict[str, Any]]:
+        """A table that is late and has rows in quarantine, and one that was never acquired."""
+        self._known(self.reports, system)
+        return [
+            make_table(),
+            {**make_table(), "table": "outcome", "snapshot": None, "pull": None, "late": [], "waiting": []},
+        ]
 
     def ready(self) -> list[str]:
         """Why not."""

@@ -12,10 +12,10 @@ import httpx
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from test_web_fixture import FakeApp, digest, make_report
+from test_web_fixture import FakeApp, digest, make_report, make_table
 
 from roadworthy import web
-from roadworthy.web.pages import words
+from roadworthy.web.pages import data, words
 from roadworthy.web.pages.plots import accuracy, reliability, sparkline
 from roadworthy.web.pages.system import captured, verdict
 
@@ -238,3 +238,38 @@ def test_plots_stay_inside_their_frame(bins: list[tuple[float, float, int]], gai
     line, zero = sparkline(gains, 100, 20)
     assert len(line.split()) == len(gains)
     assert -1e-6 <= zero <= 20 + 1e-6
+
+
+def test_the_data_page_says_what_needs_a_look() -> None:
+    """Lateness, a changed source, a broken rule, rows in quarantine and what was never acquired are all said."""
+    page = said(got("/systems/card-fraud/data"))
+    for text in (
+        "Nothing has been acquired for outcome.",
+        "1,770,415",
+        "Late: the newest row is 3 d old; at most 1 d 6 h are promised.",
+        "Rule rowCount : broken (warning).",
+        "Column channel : expected a column of the contract, got an unknown column.",
+        "12 rows in quarantine: $.tx_amount should be a number",
+        "paid_at personal",
+        "1 Apr 2018",
+        "Run roadworthy acquire in the system's folder.",
+    ):
+        assert text in page, text
+
+
+def test_the_data_page_has_a_json_twin() -> None:
+    """The twin of the data page holds its tables and its verdict."""
+    twin = got("/systems/card-fraud/data.json").json()
+    assert [table["table"] for table in twin["tables"]] == ["input", "outcome"]
+    assert twin["verdict"]["kind"] == "unknown"
+    assert got("/systems/nobody/data").status_code == 404
+
+
+@pytest.mark.parametrize(
+    ("changes", "kind"),
+    [({"late": []}, "better"), ({}, "worse"), ({"late": [], "error": "gone"}, "worse"),
+     ({"late": [], "every": None}, "unknown"), ({"snapshot": None}, "unknown")],
+)  # fmt: skip
+def test_data_is_judged_by_what_was_promised(changes: dict[str, Any], kind: str) -> None:
+    """Late or failed data is bad; without a promise, or without data, nothing is known."""
+    assert data.verdict([{**make_table(), **changes}])["kind"] == kind

@@ -25,6 +25,7 @@ from roadworthy.intake import has_tables, standing_tables
 from roadworthy.models import loader
 from roadworthy.runs import PRICE, REPORT
 from roadworthy.settings import Settings
+from roadworthy.standing import standing
 from roadworthy.stores import SQLiteStore
 
 
@@ -83,6 +84,10 @@ class App:
         """The newest rehearsal of a system. Raises NotFound for an unknown system."""
         self.desk(system)
         return dict(self.home.store.list(REPORT)).get(system)
+
+    def data(self, system: str) -> list[dict[str, Any]]:
+        """How the tables of a system stand. Raises NotFound for an unknown system."""
+        return standing(self.home, self.desk(system).project)
 
     def ready(self) -> list[str]:
         """Why decisions cannot be taken now; empty when they can."""

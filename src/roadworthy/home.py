@@ -105,8 +105,6 @@ def now() -> str:
     return datetime.now(UTC).isoformat(timespec="seconds").replace("+00:00", "Z")
 
 
-
-
 def clock() -> int:
     """The time, in microseconds since 1970-01-01 UTC."""
     return time.time_ns() // 1_000

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -15,10 +15,12 @@ import numpy as np
 
 from roadworthy.core.batch import Batch
 from roadworthy.core.features import compute
+from roadworthy.core.labels import Finding
 from roadworthy.core.release import Manifest
 from roadworthy.core.views import OUTCOME
 from roadworthy.flows.declare import Project, load_train
 from roadworthy.flows.history import facts
+from roadworthy.flows.labels import report as labels_report
 from roadworthy.flows.openlineage_datasets import home_dataset, release_dataset
 from roadworthy.flows.rehearse import Progress, Trainer, rehearse
 from roadworthy.flows.releases import LIVE, Draft, keep, load_release, open_model, rule_release
@@ -32,6 +34,7 @@ from roadworthy.runners.processes import apart, split_views
 from roadworthy.stores import MemoryStore, SQLiteStore, copy
 
 REPORT, PRICE = "rehearsal", "price"
+Tell = Callable[[list[Finding]], None]
 FOLLOW = 1.0  # seconds between looks at a log that grows
 
 
@@ -153,15 +156,21 @@ def _resting_on(draft: Draft, tables: Tables) -> Draft:
     return replace(draft, evidence={**draft.evidence, "snapshots": named(tables)})
 
 
-def run_training(home: Home, project: Project, data: Path | None, *, seed: int, progress: Progress) -> Draft:
+def run_training(
+    home: Home, project: Project, data: Path | None, *, seed: int, progress: Progress, tell: Tell = lambda _: None
+) -> Draft:
     """Acquire what is new, train on everything that is known at the end of the tables, and keep the release.
 
-    Facts come from SQL over history; rivals are the rule and, if there is one, the live release.
+    `tell` is given what was found about the labels, before anything is trained on them. Facts come from SQL over
+    history; rivals are the rule and, if there is one, the live release.
     """
     acquire_all(home, project, data, progress=progress)
     tables = standing_tables(home, project)
     with told(home, project, "train", tables.snapshots) as run:
+        found = labels_report(project, history_of(project, tables))
+        tell(found)
         draft = _resting_on(_train(home, project, tables, seed), tables)
+        draft = replace(draft, evidence={**draft.evidence, "labels": [each.plain() for each in found]})
         run.outputs = [
             release_dataset(home.path, draft.release.digest, project, dict(zip(SETS, run.inputs, strict=True)))
         ]

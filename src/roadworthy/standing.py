@@ -19,6 +19,7 @@ from roadworthy.flows.snapshots import Snapshot, current
 from roadworthy.home import Home, clock
 from roadworthy.intake import SETS, SetName, declared_set, job_id
 
+MEASURED = ("missing", "distinct", "min", "max", "mean", "top")  # of a column
 SHOWN = ("number", "state", "counts", "drift", "rules")  # of a pull
 
 
@@ -64,7 +65,7 @@ def _columns(project: Project, name: SetName, snapshot: Snapshot | None) -> list
             "type": field.logical_type,
             "description": field.description,
             "classification": field.classification,
-            **profile.get(field.name, {}),
+            **{key: profile.get(field.name, {}).get(key) for key in MEASURED},
         }
         for field in project.contracts[name].fields
     ]

@@ -19,7 +19,25 @@ from roadworthy.errors import RoadworthyError
 # busy process took 7 s instead of 1.8 s).
 os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 
-COMMANDS = ("demo", "check", "facts", "train", "rehearse", "score", "outcomes", "serve", "trace", "doctor")
+COMMANDS = (
+    "demo",
+    "new",
+    "check",
+    "acquire",
+    "data",
+    "quarantine",
+    "quality",
+    "labels",
+    "facts",
+    "train",
+    "rehearse",
+    "score",
+    "outcomes",
+    "serve",
+    "trace",
+    "lineage",
+    "doctor",
+)
 
 app = App(
     name="roadworthy",

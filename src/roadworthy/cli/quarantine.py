@@ -22,7 +22,7 @@ def quarantine(
     set: Annotated[Literal["input", "outcome"], Parameter(help="Which table.")] = "input",
     *, out: Annotated[Path | None, Parameter(help="Write the rows there as JSON lines, to be corrected.")] = None,
     release: Annotated[Path | None, Parameter(help="A file of corrected rows to take in.")] = None,
-    retry: Annotated[bool, Parameter(negative="", help="Try all again as they are, after a change of contract.")] = False,
+    retry: Annotated[bool, Parameter(negative="", help="Try all again as they are: the contract changed.")] = False,
     by: Annotated[str, Parameter(help="Who releases; needed with --release and --retry.")] = "",
     system: System = SYSTEM, home: HomeFolder = None, json: Json = False,
 ) -> int:  # fmt: skip

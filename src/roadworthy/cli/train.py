@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from roadworthy.cli.labels import STYLES
 from roadworthy.cli.output import (
     SYSTEM,
     Data,
@@ -16,6 +17,7 @@ from roadworthy.cli.output import (
     say,
     table,
 )
+from roadworthy.core.labels import Finding
 from roadworthy.flows.declare import read_system
 from roadworthy.home import open_home
 from roadworthy.runs import run_training
@@ -27,7 +29,8 @@ def train(
     """Train on what is known, test on the newest labelled days, and keep the release that serving will use."""
     project = read_system(system)
     with open_home(home_of(home)) as opened, progress("training", quiet=json) as report:
-        draft = run_training(opened, project, data, seed=seed, progress=report)
+        tell = (lambda _: None) if json else _tell
+        draft = run_training(opened, project, data, seed=seed, progress=report, tell=tell)
     manifest = draft.release.manifest
     if json:
         print_json(
@@ -40,3 +43,12 @@ def train(
     rows = [[f"  {name.replace('_', ' ')}", interval(each), f"{each['n']:,}"]
             for name, each in draft.evidence["metrics"].items()]  # fmt: skip
     table(["  on the test part", "estimate [95 %]", "rows"], rows, right=(2,))
+
+
+def _tell(found: list[Finding]) -> None:
+    """What was found about the labels; notes are left to `roadworthy labels`."""
+    for each in found:
+        if each.severity != "note":
+            say(f"{each.severity}: {each.what}", STYLES[each.severity])
+    if found:
+        say("`roadworthy labels` says why it matters and what to do", "dim")

@@ -105,6 +105,7 @@ class Outcomes:
     ids: Column
     known: Ints  # microseconds
     value: Floats
+    silent: int = 0  # how many of the last records nobody said: no news by maturity, read as a false
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -101,17 +101,34 @@ def load_release(digest: str, blobs: Blobs, loader: Callable[[str], Loader]) -> 
 
     Raises NotFound, Refused for bytes that do not match or for packages of other versions, and DeclarationError.
     """
-    manifest = msgspec.json.decode(blobs.open(digest), type=Manifest)
-    if digest_of(manifest) != digest:
-        raise Refused(f"release {digest[:12]} is not written in its canonical form")
+    manifest = _manifest(digest, blobs)
     here = versions()
     other = [f"{name} {made}, here {here.get(name, 'none')}" for name, made in manifest.versions.items()
              if here.get(name) != made]  # fmt: skip
     if other:
         raise Refused(f"release {digest[:12]} was made with {'; '.join(other)}", hint="train it again with these")
-    project = read_files({path: blobs.open(each) for path, each in manifest.files.items()}, f"release {digest[:12]}")
+    project = _project(manifest, digest, blobs)
     model = blobs.open(manifest.model) if manifest.kind != RULE else b""
     return project, open_model(project, manifest, model, loader)
+
+
+def load_project(digest: str, blobs: Blobs) -> Project:
+    """What a release was declared as, to be compared with: it cannot decide, so package versions do not matter.
+
+    Raises NotFound, Refused for bytes that do not match, and DeclarationError.
+    """
+    return _project(_manifest(digest, blobs), digest, blobs)
+
+
+def _manifest(digest: str, blobs: Blobs) -> Manifest:
+    manifest = msgspec.json.decode(blobs.open(digest), type=Manifest)
+    if digest_of(manifest) != digest:
+        raise Refused(f"release {digest[:12]} is not written in its canonical form")
+    return manifest
+
+
+def _project(manifest: Manifest, digest: str, blobs: Blobs) -> Project:
+    return read_files({path: blobs.open(each) for path, each in manifest.files.items()}, f"release {digest[:12]}")
 
 
 def _digest(data: bytes) -> str:

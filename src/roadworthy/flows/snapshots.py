@@ -187,15 +187,20 @@ def _ordered(
 def _add(values: Any, marks: Any, column: Column) -> None:
     """Add a column's values to its two hashes; the second takes what a text's bytes alone would not say."""
     if column.dtype == object:
-        encoded = [None if value is None else value.encode() for value in column.tolist()]
-        marks.update(np.array([-1 if value is None else len(value) for value in encoded], "<i8"))
-        values.update(b"".join(value for value in encoded if value is not None))
+        joined = "".join(value for value in column if value is not None)
+        size = len if joined.isascii() else _bytes  # asking each text for its bytes is slow, and seldom needed
+        marks.update(np.array([-1 if value is None else size(value) for value in column], "<i8"))
+        values.update(joined.encode())
     elif column.dtype.kind == "M":
         values.update(np.ascontiguousarray(microseconds(column), "<i8"))
     else:
         plain = column + 0.0
         plain[np.isnan(plain)] = np.nan  # one NaN of the many
         values.update(np.ascontiguousarray(plain, "<f8"))
+
+
+def _bytes(value: str) -> int:
+    return len(value.encode())
 
 
 def _columns(kinds: Mapping[str, LogicalType]) -> dict[str, str]:

@@ -19,6 +19,7 @@ import numpy as np
 
 from roadworthy.core.batch import Batch, Column, Ints, microseconds, text
 from roadworthy.core.contract import Contract, Fault, Field
+from roadworthy.errors import InputError
 from roadworthy.flows.deltas import NEVER, arrays_of, stored, write_parquet
 from roadworthy.flows.drift import misfit
 from roadworthy.flows.inputs import Parsed, parse, rejections
@@ -46,14 +47,20 @@ class Rows:
 
 
 def stage(connection: duckdb.DuckDBPyConnection, target: Target, page: int, rows: Rows) -> None:
-    """Check rows and write them as a page of the pull that is under way."""
+    """Check rows and write them as a page of the pull that is under way.
+
+    Raises InputError for columns that nothing can be read from, such as times without a declared zone.
+    """
     contract, table = target.contract, rows.table
     columns = {
         name: _listed_misfit(contract.by_name[name], table) for name in table.columns if name in contract.by_name
     }
     if rows.came_from:  # a person's correction: a name that nobody knows is a mistake in it
         columns |= {name: values for name, values in table.columns.items() if name not in contract.by_name}
-    parsed = parse(contract, columns, table.length, text_values=table.text, timezone=target.timezone, utc=table.utc)
+    try:
+        parsed = parse(contract, columns, table.length, text_values=table.text, timezone=target.timezone, utc=table.utc)
+    except InputError as error:
+        raise InputError(f"{rows.origin}: {error.message}", hint=error.hint) from None
     wrong = rejections(contract, parsed)
     good = np.ones(table.length, np.bool_)
     good[list(wrong)] = False

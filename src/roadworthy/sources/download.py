@@ -62,6 +62,8 @@ class Download:
     environ: Mapping[str, str]
     wait: Callable[[float], None]
     clock: Callable[[], float]
+    timeout: float = TIMEOUT
+    largest: int = LARGEST
 
     def __call__(self, url: str, folder: Path) -> Answer:
         """Fetch an address into a folder. Raises InputError for what will not change, SourceLost for what may."""
@@ -84,7 +86,7 @@ class Download:
         for _ in range(REDIRECTS + 1):
             request = urllib.request.Request(clean, headers=headers)  # noqa: S310  http and https alone get here
             try:
-                with opener.open(request, timeout=TIMEOUT) as response:
+                with opener.open(request, timeout=self.timeout) as response:
                     return self._taken(response, clean, folder)
             except urllib.error.HTTPError as error:
                 with error:
@@ -149,8 +151,8 @@ class Download:
         size, end = 0, self.clock() + LONGEST
         while data := response.read(BLOCK):
             size += len(data)
-            if size > LARGEST:
-                raise InputError(f"{self.address.shown}: expected an answer of at most {LARGEST:,} bytes, got more",
+            if size > self.largest:
+                raise InputError(f"{self.address.shown}: expected an answer of at most {self.largest:,} bytes, got more",
                                  hint="ask for smaller pages")  # fmt: skip
             if self.clock() > end:
                 raise _Busy(f"the answer took over {LONGEST:.0f} seconds")

@@ -33,10 +33,12 @@ from roadworthy.tables import ENDINGS
 
 TIMEOUT = timedelta(seconds=30)
 RETRIES = 3
+_DENIED = (PermissionDeniedError, UnauthenticatedError, UnknownConfigurationKeyError)
 CONFIG = ("AWS_ACCESS_KEY_ID", "AWS_SECRET_ACCESS_KEY", "AWS_SESSION_TOKEN", "AWS_REGION", "AWS_DEFAULT_REGION",
           "AWS_ENDPOINT", "AWS_ENDPOINT_URL", "AWS_SKIP_SIGNATURE", "GOOGLE_SERVICE_ACCOUNT",
           "GOOGLE_APPLICATION_CREDENTIALS", "AZURE_STORAGE_ACCOUNT_NAME", "AZURE_STORAGE_ACCOUNT_KEY",
           "AZURE_STORAGE_SAS_KEY")  # fmt: skip
+BUCKET = {"s3": 1, "gs": 1, "az": 2, "file": 1}  # parts of a URL that name a bucket, before those of an object
 FAMILIES = {"s3": "AWS_", "gs": "GOOGLE_", "az": "AZURE_", "file": "-"}
 
 
@@ -54,7 +56,10 @@ def _split(url: str) -> tuple[str, str]:
     """The folder that all matching objects are under, and the pattern of their names in it."""
     scheme, _, path = url.partition("://")
     parts = path.split("/")
+    first = BUCKET[scheme]
     wild = next((place for place, part in enumerate(parts) if re.search(r"[*?]", part)), len(parts) - 1)
+    if wild < first or len(parts) <= first:  # a bucket has no pattern, and is no object
+        return url, ""
     return f"{scheme}://{'/'.join(parts[:wild])}", "/".join(parts[wild:])
 
 
@@ -118,12 +123,13 @@ def _explained(shown: str, address: Address) -> Iterator[None]:
     """What the library raises, as our own errors, without its many lines and without secrets."""
     try:
         yield
-    except (PermissionDeniedError, UnauthenticatedError, UnknownConfigurationKeyError) as error:
-        raise InputError(f"{shown}: not allowed: {_first(error, address)}",
-                         hint="the environment's credentials") from None  # fmt: skip
     except (NotFoundError, FileNotFoundError, PreconditionError) as error:
         raise SourceLost(f"{shown}: not there (any more): {_first(error, address)}") from None
     except (BaseError, OSError) as error:
+        denied = isinstance(error, _DENIED) or re.search(r"\b40[13]\b", str(error))
+        if denied:  # a listing that is refused is a general error there, with the status in its text
+            raise InputError(f"{shown}: not allowed: {_first(error, address)}",
+                             hint="the environment's credentials") from None  # fmt: skip
         raise SourceLost(f"{shown}: did not answer: {_first(error, address)}") from None
     except ValueError as error:
         raise InputError(f"{shown}: expected the URL of a bucket: {_first(error, address)}") from None

@@ -40,7 +40,7 @@ OPTIONS: Mapping[str, Any] = {
 
 # Microseconds since 1970; an infinite time stays far outside the years that a contract knows.
 _MICROSECONDS = (
-    "CASE WHEN isfinite({0}) THEN (extract(epoch FROM {0}) * 1000000)::bigint "
+    "CASE WHEN {0} IS NULL THEN NULL WHEN isfinite({0}) THEN (extract(epoch FROM {0}) * 1000000)::bigint "
     "WHEN {0} > '2000-01-01' THEN 9223372036854775807 ELSE -9223372036854775807 END"
 )
 _INTEGERS, _FLOATS, _TEXTS = ("int2", "int4", "int8"), ("float4", "float8", "numeric"), ("text", "varchar", "bpchar")
@@ -138,14 +138,16 @@ class PostgresSource:
                 connection.isolation_level = psycopg.IsolationLevel.REPEATABLE_READ
                 connection.execute("SET LOCAL timezone TO 'UTC'")
                 yield connection
+                connection.rollback()  # nothing was written; should a function have tried, it did not happen
         except (psycopg.OperationalError, psycopg.InterfaceError) as error:
-            raise SourceLost(f"{self.address.shown}: the database does not answer: {self._first(error)}") from None
+            raise SourceLost(f"{self.address.shown}: the database does not answer: {self._said(error)}") from None
         except psycopg.Error as error:
-            raise InputError(f"{self.address.shown}: the database refused the query: {self._first(error)}") from None
+            raise InputError(f"{self.address.shown}: the database refused the query: {self._said(error)}") from None
 
-    def _first(self, error: Exception) -> str:
-        lines = str(error).strip().splitlines() or [type(error).__name__]
-        return self.address.hide(lines[-1 if len(lines) > 1 and lines[-1].strip() else 0].strip())[:300]
+    def _said(self, error: psycopg.Error) -> str:
+        """The first line of what the database says; of a failed connection the last, which has the reason."""
+        lines = (error.diag.message_primary or "").splitlines()[:1] or str(error).strip().splitlines()[-1:]
+        return self.address.hide((lines or [type(error).__name__])[0].strip())[:300]
 
 
 def open_postgres(asked: Asked) -> Source:

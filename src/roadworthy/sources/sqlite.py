@@ -42,13 +42,14 @@ class SQLiteSource:
     shown: str
     names: Collection[str] | None = None
     page_rows: int = PAGE_ROWS
+    wait: float = WAIT
 
     def pages(self, after: Any = None) -> Iterator[Page]:
         """As `ports.Source.pages`; the positions are those of `sources.sql`."""
         begin = begin_of(after)
         if not self.path.is_file():
             raise InputError(f"{self.shown}: no such file", hint=nearest_file(self.path))
-        with self._explained(), closing(_connected(self.path)) as connection:
+        with self._explained(), closing(_connected(self.path, self.wait)) as connection:
             types = self._types(connection)
             wanted, watermark = wanted_columns(self.declared, list(types), self.names, self.shown)
             booleans = {name for name, kind in types.items() if kind.upper().startswith("BOOL")}
@@ -68,26 +69,27 @@ class SQLiteSource:
     def _types(self, connection: sqlite3.Connection) -> dict[str, str]:
         """The columns of the statement with their declared types, after it was found to be one that only reads."""
         statement = statement_of(self.declared, self.shown, _quoted)
-        refused: list[str] = []
-        connection.set_authorizer(lambda action, *words: _reads(action, words, refused))
+        connection.set_authorizer(_reads)
         try:
             names = [each[0] for each in connection.execute(f"SELECT * FROM (\n{statement}\n) LIMIT 0").description]
         except sqlite3.Error as error:
-            raise self._query_error(connection, error, refused) from None
+            raise self._query_error(connection, error) from None
         finally:
             connection.set_authorizer(None)
         # A view knows the declared types; sqlite3 gives them for no statement. It is of this connection alone.
         connection.execute(f"CREATE TEMP VIEW {_VIEW} AS SELECT * FROM (\n{statement}\n)")
         types = {row[1]: row[2] for row in connection.execute(f"PRAGMA table_info({_VIEW})")}
-        connection.set_authorizer(lambda action, *words: _reads(action, words, refused))
+        connection.set_authorizer(_reads)
         return types if len(types) == len(names) else dict.fromkeys(names, "")
 
-    def _query_error(self, connection: sqlite3.Connection, error: sqlite3.Error, refused: list[str]) -> InputError:
+    def _query_error(self, connection: sqlite3.Connection, error: sqlite3.Error) -> InputError:
         connection.set_authorizer(None)
         tables = [
             row[0] for row in connection.execute("SELECT name FROM sqlite_master WHERE type IN ('table', 'view')")
         ]
-        what = f"it may not {refused[0]}" if refused else str(error)
+        what = (
+            "it would do more than read" if str(error) in ("not authorized", "authorizer malfunction") else str(error)
+        )
         missing = str(error).partition("no such table: ")[2]
         hint = nearest(missing, tables) if missing else ""
         return InputError(f"{self.shown}: expected a table or one SELECT: {what}", hint=hint)
@@ -132,24 +134,16 @@ def open_sqlite(asked: Asked) -> Source:
     return SQLiteSource(declared, asked.folder / rest[1:], address.shown, asked.names)
 
 
-def _connected(path: Path) -> sqlite3.Connection:
-    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=WAIT)
+def _connected(path: Path, wait: float) -> sqlite3.Connection:
+    connection = sqlite3.connect(f"{path.absolute().as_uri()}?mode=ro", uri=True, timeout=wait)
     connection.setlimit(sqlite3.SQLITE_LIMIT_LENGTH, LONGEST)
     return connection
 
 
-def _reads(action: int, words: Sequence[str | None], refused: list[str]) -> int:
+def _reads(action: int, *words: str | None) -> int:
     """The authorizer of a statement: it may select, and call functions that only compute."""
     is_load = action == sqlite3.SQLITE_FUNCTION and words[1] == "load_extension"
-    if action in _READS and not is_load:
-        return sqlite3.SQLITE_OK
-    names = {value: name for name, value in vars(sqlite3).items() if name.startswith("SQLITE_") and value == action}
-    known = [name for name in names.values() if name.split("_")[1] in _VERBS]
-    refused.append(known[0].removeprefix("SQLITE_").replace("_", " ") if known else "do more than read")
-    return sqlite3.SQLITE_DENY
-
-
-_VERBS = frozenset({"INSERT", "UPDATE", "DELETE", "ATTACH", "DETACH", "PRAGMA", "CREATE", "DROP", "ALTER"})
+    return sqlite3.SQLITE_OK if action in _READS and not is_load else sqlite3.SQLITE_DENY
 
 
 def _quoted(name: str) -> str:

@@ -37,6 +37,9 @@ class App(Protocol):
     def report(self, system: str) -> Json | None:
         """The newest rehearsal of a system. Raises NotFound for an unknown system."""
 
+    def data(self, system: str) -> list[Json]:
+        """How the tables of a system stand. Raises NotFound for an unknown system."""
+
     def ready(self) -> list[str]:
         """Why decisions cannot be taken now; empty when they can."""
 

@@ -16,12 +16,12 @@ from litestar.params import FromPath, FromQuery
 from roadworthy.errors import NotFound, RoadworthyError, nearest
 from roadworthy.web.answers import error_headers, json_response
 from roadworthy.web.app_port import App
-from roadworthy.web.pages import decision, overview
+from roadworthy.web.pages import data, decision, overview
 from roadworthy.web.pages import system as system_page
 from roadworthy.web.pages.render import FILES, html
 from roadworthy.web.pages.view import View
 
-PAGES: tuple[ModuleType, ...] = (overview, system_page, decision)
+PAGES: tuple[ModuleType, ...] = (overview, system_page, data, decision)
 TWIN = ".json"
 
 
@@ -53,8 +53,8 @@ def error_page(error: RoadworthyError) -> Response[Any]:
 
 
 def _paths(page: ModuleType) -> tuple[str, ...]:
-    # A parameter at the end of the path takes the twin's suffix with it; only the overview needs a second path.
-    return (page.PATH, page.PATH + TWIN) if page.PATH.endswith("/") else (page.PATH,)
+    # A parameter at the end of the path takes the twin's suffix with it; other paths need a second one.
+    return (page.PATH,) if page.PATH.endswith("}") else (page.PATH, page.PATH + TWIN)
 
 
 def _route(app: App, page: ModuleType, path: str) -> HTTPRouteHandler:

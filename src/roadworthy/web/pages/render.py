@@ -67,7 +67,7 @@ def _environment() -> Environment:
     made.filters |= {
         "money": _money, "kept": kept, "count": words.count, "percent": words.percent, "number": words.number,
         "day": words.day, "moment": words.moment, "short": words.short, "interval": _interval, "exact": words.exact,
-        "plural": words.plural,
+        "plural": words.plural, "cell": words.cell,
     }  # fmt: skip
     made.tests["known"] = words.known
     made.globals |= {"static_url": static_url, "json_block": json_block}

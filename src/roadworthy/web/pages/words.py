@@ -47,6 +47,15 @@ def number(value: Any) -> str:
     return text.replace("-", MINUS) if "e" not in text else text
 
 
+def cell(value: Any) -> str:
+    """A value of a column in a table: nothing where there is none, a time by its day."""
+    if value is None:
+        return ""
+    if isinstance(value, str):
+        return day(value) if len(value) > 10 and value[4:5] == "-" and value.endswith("Z") else value
+    return number(value)
+
+
 def exact(value: Any) -> str:
     """A value as it is in the record: identifiers are numbers too, and must not get commas."""
     return f"{value:.12g}" if isinstance(value, float) else str(value)

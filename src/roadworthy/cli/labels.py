@@ -1,0 +1,80 @@
+"""`roadworthy labels`: what is wrong with the labels, before anything is trained on them."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from roadworthy.cli.output import SYSTEM, Data, HomeFolder, Json, System, home_of, print_json, progress, say, table
+from roadworthy.core.label_rates import Group, Period
+from roadworthy.core.labels import percent
+from roadworthy.core.views import History
+from roadworthy.flows.declare import Project, read_system
+from roadworthy.flows.labels import Report, Taken, full_report, taken_live
+from roadworthy.flows.rehearse import Progress
+from roadworthy.flows.world import history_of
+from roadworthy.home import open_home
+from roadworthy.intake import SETS, acquire_all, snapshots_in, standing_tables
+
+STYLES = {"error": "red", "warning": "yellow", "note": ""}
+
+
+def labels(*, system: System = SYSTEM, data: Data = None, home: HomeFolder = None, json: Json = False) -> int:
+    """Report coverage, delay, base rates, contradictions and what is never seen; exit with 1 if training would fail."""
+    project = read_system(system)
+    name = project.system.name
+    with progress("reading the tables", quiet=json) as done:
+        history, taken = _known(home_of(home), project, data, done)
+    report = full_report(project, history, taken)
+    errors = [each for each in report.findings if each.severity == "error"]
+    if json:
+        rates = {column: {"overall": overall, "groups": [each.plain() for each in groups]}
+                 for column, (overall, groups) in report.base_rates.items()}  # fmt: skip
+        print_json({"ok": not errors, "system": name, "rows": len(history.at),
+                    "findings": [each.plain() for each in report.findings],
+                    "periods": [each.plain() for each in report.periods], "base_rates": rates})  # fmt: skip
+    else:
+        say(f"{name}: {len(history.at):,} rows, {_span(report.periods)}")
+        _show(report)
+    return 1 if errors else 0
+
+
+def _known(home: Path, project: Project, data: Path | None, done: Progress) -> tuple[History, Taken | None]:
+    """What has been acquired, beside the process that owns the home; where nothing has been, it is acquired now."""
+    name = project.system.name
+    if data is None and (home / "store.db").exists():
+        with open_home(home, writes=False) as opened:
+            if len(snapshots_in(opened, name)) == len(SETS):
+                return history_of(project, standing_tables(opened, project)), taken_live(opened.store, name)
+    with open_home(home) as opened:
+        acquire_all(opened, project, data, progress=done)
+        return history_of(project, standing_tables(opened, project)), taken_live(opened.store, name)
+
+
+def _span(periods: tuple[Period, ...]) -> str:
+    return f"from {periods[0].start} to {periods[-1].start}" if periods else "no time at all"
+
+
+def _show(report: Report) -> None:
+    if report.periods:
+        rows = [[f"  {each.start}", f"{each.rows:,}", f"{each.matured:,}", f"{each.labelled:,}", _rate(each.base_rate)]
+                for each in report.periods]  # fmt: skip
+        table(["  from", "rows", "matured", "labelled", "true [95 %]"], rows, right=(1, 2, 3, 4))
+        if any(each.base_rate.differs for each in report.periods):
+            say("  * differs from the share overall", "dim")
+        say()
+    for finding, after in zip(report.findings, [*report.findings[1:], None], strict=True):
+        say(f"{finding.severity}: {finding.what}", STYLES[finding.severity])
+        again = after is not None and (after.why, after.advice) == (finding.why, finding.advice)
+        for line in () if again else (finding.why, finding.advice):  # said once for findings of one kind
+            if line:
+                say(f"  {line}")
+    counts = {severity: sum(each.severity == severity for each in report.findings) for severity in STYLES}
+    said = [f"{count} {severity}{'s' if count != 1 else ''}" for severity, count in counts.items() if count]
+    say(", ".join(said) or "nothing found", "red" if counts["error"] else "")
+
+
+def _rate(group: Group) -> str:
+    if group.share is None:
+        return ""
+    mark = " *" if group.differs else "  "
+    return f"{percent(group.share)} [{percent(group.low)}, {percent(group.high)}]{mark}"
