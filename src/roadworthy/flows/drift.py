@@ -18,6 +18,8 @@ _FITS = {"string": ("string",), "date": ("timestamp",), "timestamp": ("timestamp
 
 def drift_of(contract: Contract, table: Table) -> list[dict[str, str]]:
     """How a page's columns differ from the contract's: unknown, absent, or of another type."""
+    if not table.names:
+        return []  # a page that holds no row and no header says nothing of columns
     found = [
         _finding(name, "a column of the contract", "an unknown column", nearest(name, contract.by_name))
         for name in table.names

@@ -44,6 +44,9 @@ def _outcomes(project: Project, rows: Batch, at: Ints, outcomes: Batch) -> Outco
     if unsaid.any():  # nothing says when it was known, so it is trusted only once it has matured
         place = positions(rows[id], ids)
         known = np.where(unsaid, np.where(place >= 0, at[place] + declared.matures, 0), known)
+    # A snapshot holds the versions of one outcome next to each other: none is known before the one that it corrects.
+    for version in (np.flatnonzero(ids[1:] == ids[:-1]) + 1).tolist():
+        known[version] = max(known[version], known[version - 1])
     found = Outcomes(ids, known, declared.labels(outcomes[declared.column]))
     return _with_silence(found, rows[id], at + declared.matures) if declared.absent == "false" else found
 
