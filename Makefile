@@ -38,6 +38,7 @@ serve: .venv/run.stamp
 # The browser is looked for first, because a missing one should be known before the minutes that tests take.
 test: .venv/dev.stamp
 	scripts/chromium > .venv/chromium.path
+	scripts/postgres > .venv/postgres.path
 	$(MAKE) --no-print-directory lint
 	CHROMIUM="$$(cat .venv/chromium.path)" $(BIN)/pytest -n 2 --dist loadfile
 

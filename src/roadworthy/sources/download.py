@@ -152,8 +152,10 @@ class Download:
         while data := response.read(BLOCK):
             size += len(data)
             if size > self.largest:
-                raise InputError(f"{self.address.shown}: expected an answer of at most {self.largest:,} bytes, got more",
-                                 hint="ask for smaller pages")  # fmt: skip
+                raise InputError(
+                    f"{self.address.shown}: expected an answer of at most {self.largest:,} bytes, got more",
+                    hint="ask for smaller pages",
+                )
             if self.clock() > end:
                 raise _Busy(f"the answer took over {LONGEST:.0f} seconds")
             file.write(data)

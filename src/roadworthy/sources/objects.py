@@ -126,10 +126,10 @@ def _explained(shown: str, address: Address) -> Iterator[None]:
     except (NotFoundError, FileNotFoundError, PreconditionError) as error:
         raise SourceLost(f"{shown}: not there (any more): {_first(error, address)}") from None
     except (BaseError, OSError) as error:
-        denied = isinstance(error, _DENIED) or re.search(r"\b40[13]\b", str(error))
+        denied = isinstance(error, _DENIED) or re.search(r"\b40[134]\b", str(error))
         if denied:  # a listing that is refused is a general error there, with the status in its text
-            raise InputError(f"{shown}: not allowed: {_first(error, address)}",
-                             hint="the environment's credentials") from None  # fmt: skip
+            raise InputError(f"{shown}: refused: {_first(error, address)}",
+                             hint="the name of the bucket, or the environment's credentials") from None  # fmt: skip
         raise SourceLost(f"{shown}: did not answer: {_first(error, address)}") from None
     except ValueError as error:
         raise InputError(f"{shown}: expected the URL of a bucket: {_first(error, address)}") from None
