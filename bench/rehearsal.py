@@ -18,11 +18,11 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")  # as the command does
 
 import duckdb
 
-from roadworthy.home import open_home
-from roadworthy.runs import run_rehearsal
 from roadworthy.cli.rehearse import show
 from roadworthy.examples.fraud.simulate import simulate
 from roadworthy.flows.declare import read_system
+from roadworthy.home import open_home
+from roadworthy.runs import run_rehearsal
 
 SYSTEM = Path(__file__).resolve().parents[1] / "src" / "roadworthy" / "examples" / "fraud" / "system"
 

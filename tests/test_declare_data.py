@@ -1,5 +1,7 @@
 """The section `data`: what its keys become, and what their mistakes say."""
 
+# ruff: noqa: E501  a message that is compared is written as it is read
+
 import numpy as np
 import pytest
 

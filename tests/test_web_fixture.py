@@ -210,8 +210,8 @@ def make_table() -> dict[str, Any]:
         "newest_row": "2018-09-30T23:59:19Z", "refreshed": "2018-10-01T00:00:00Z", "every": 86_400_000_000,
         "due": "2018-10-02T00:00:00Z", "error": "", "late": ["the newest row is 3 d old; at most 1 d 6 h are promised"],
         "pull": {"number": 4, "state": "done", "counts": {}, "rules": [
-                    {"name": "rowCount", "severity": "warning", "verdict": "fail"}],
-                 "drift": [{"column": "channel", "expected": "a column of the contract", "got": "an unknown column"}]},
+                    {"name": "rowCount", "severity": "warning", "verdict": "fail"}]},
+        "drift": ["column chanel: expected a column of the contract, got an unknown column (did you mean 'channel'?)"],
         "waiting": [{"path": "$.tx_amount", "expected": "a number >= 0", "count": 12, "first": []}],
         "columns": [column, times],
     }  # fmt: skip

@@ -248,7 +248,7 @@ def test_the_data_page_says_what_needs_a_look() -> None:
         "1,770,415",
         "Late: the newest row is 3 d old; at most 1 d 6 h are promised.",
         "Rule rowCount : broken (warning).",
-        "Column channel : expected a column of the contract, got an unknown column.",
+        "The source: column chanel: expected a column of the contract",
         "12 rows in quarantine: $.tx_amount should be a number",
         "paid_at personal",
         "1 Apr 2018",

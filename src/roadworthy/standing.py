@@ -12,6 +12,7 @@ from roadworthy.core.lineage import plain_source
 from roadworthy.core.quality import late, refresh_every
 from roadworthy.flows.decide import KNOWN, iso
 from roadworthy.flows.declare import Project
+from roadworthy.flows.drift import drift_in_words
 from roadworthy.flows.jobs import jobs
 from roadworthy.flows.pulls import DONE, PULLS
 from roadworthy.flows.quarantine import listing
@@ -20,7 +21,7 @@ from roadworthy.home import Home, clock
 from roadworthy.intake import SETS, SetName, declared_set, job_id
 
 MEASURED = ("missing", "distinct", "min", "max", "mean", "top")  # of a column
-SHOWN = ("number", "state", "counts", "drift", "rules")  # of a pull
+SHOWN = ("number", "state", "counts", "rules")  # of a pull
 
 
 def standing(home: Home, project: Project) -> list[dict[str, Any]]:
@@ -46,6 +47,7 @@ def _standing(home: Home, project: Project, name: SetName) -> dict[str, Any]:
         "error": "" if job is None else job.error,
         "late": list(late(contract.sla, clock(), newest, refreshed)),
         "pull": None if pull is None else {key: pull[key] for key in SHOWN},
+        "drift": [] if pull is None else drift_in_words(pull["drift"]),
         "waiting": [asdict(each) for each in listing(home.tables, system, name)],
         "columns": _columns(project, name, snapshot),
     }

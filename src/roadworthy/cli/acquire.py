@@ -10,6 +10,7 @@ from cyclopts import Parameter
 from roadworthy.cli.output import SYSTEM, Data, HomeFolder, Json, System, home_of, print_json, progress, say, table
 from roadworthy.flows.acquire import Pulled
 from roadworthy.flows.declare import read_system
+from roadworthy.flows.drift import drift_in_words
 from roadworthy.flows.pulls import DONE
 from roadworthy.home import open_home
 from roadworthy.intake import SETS, acquire_set, forget, remember_place
@@ -57,12 +58,8 @@ def show(system: str, pulled: list[Pulled]) -> None:
     ]  # fmt: skip
     table(["  table", *COUNTS, "snapshot"], rows, right=(1, 2, 3, 4, 5, 6))
     for each in pulled:
-        for found in each.drift:
-            hint = f" ({found['hint']})" if found.get("hint") else ""
-            say(
-                f"  {each.table}: column {found['column']}: expected {found['expected']}, got {found['got']}{hint}",
-                "yellow",
-            )
+        for found in drift_in_words(each.drift):
+            say(f"  {each.table}: {found}", "yellow")
         if each.counts.get("rejected"):
             say(
                 f"  {each.table}: {each.counts['rejected']:,} rows wait; `roadworthy quarantine {each.table}` says why",

@@ -36,6 +36,8 @@ def _show(table: dict[str, Any]) -> None:
         say(f"  newest row {table['newest_row']}, last refresh {refreshed}, next due {due}")
     if pull is not None and pull["state"] != "done":
         say(f"  pull {pull['number']} is {pull['state']}", "yellow")
+    for found in table["drift"]:
+        say(f"  {found}", "yellow")
     for reason in table["late"]:
         say(f"  late: {reason}", "red")
     if table["error"]:

@@ -45,7 +45,8 @@ def _list(home: Home, project: Project, name: str, *, json: bool) -> int:
     if json:
         print_json({"system": project.system.name, "table": name, "reasons": [asdict(each) for each in found]})
         return 0
-    say(f"{project.system.name}: {name}: " + (f"{len(found)} reason{'s' if len(found) > 1 else ''} for rejections" if found else "no row waits"))
+    count = f"{len(found)} reason{'s' if len(found) > 1 else ''} for rejections" if found else "no row waits"
+    say(f"{project.system.name}: {name}: {count}")
     rows = [[f"  {each.path}", each.expected, f"{each.count:,}", _first(each.first)] for each in found]
     if rows:
         table(["  where", "expected", "rows", "first"], rows, right=(2,))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -16,12 +17,16 @@ _FITS = {"string": ("string",), "date": ("timestamp",), "timestamp": ("timestamp
          "integer": ("number",), "number": ("number",)}  # fmt: skip
 
 
+UNKNOWN = "an unknown column"
+
+
 def drift_of(contract: Contract, table: Table) -> list[dict[str, str]]:
     """How a page's columns differ from the contract's: unknown, absent, or of another type."""
     if not table.names:
         return []  # a page that holds no row and no header says nothing of columns
+    lacking = [each.name for each in contract.fields if each.name not in table.names]
     found = [
-        _finding(name, "a column of the contract", "an unknown column", nearest(name, contract.by_name))
+        _finding(name, "a column of the contract", UNKNOWN, nearest(name, lacking))
         for name in table.names
         if name not in contract.by_name
     ]
@@ -36,6 +41,17 @@ def drift_of(contract: Contract, table: Table) -> list[dict[str, str]]:
         elif misfit(wanted, table):
             found.append(_finding(wanted.name, what, f"a column of {_array_kind(table.columns[wanted.name])}s"))
     return found
+
+
+def drift_in_words(drift: Sequence[Mapping[str, str]]) -> list[str]:
+    """Findings, a sentence each; columns that nobody knows, and that look like none, in one."""
+    strange = [each["column"] for each in drift if each["got"] == UNKNOWN and "mean" not in each["hint"]]
+    said = [f"not in the contract, and ignored: {', '.join(strange)}"] if strange else []
+    for each in drift:
+        if each["column"] not in strange:
+            hint = f" ({each['hint']})" if each["hint"] else ""
+            said.append(f"column {each['column']}: expected {each['expected']}, got {each['got']}{hint}")
+    return said
 
 
 def refuse_absent(contract: Contract, table: Table, origin: str) -> None:
