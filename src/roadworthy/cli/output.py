@@ -70,7 +70,8 @@ def table(columns: list[str], rows: list[list[str]], *, right: tuple[int, ...] =
         out.add_column(column, justify="right" if place in right else "left")
     for row in rows:
         out.add_row(*row)
-    Console(highlight=False, width=None if sys.stdout.isatty() else 140).print(out)
+    # Without markup: a cell may be a value of somebody's data.
+    Console(highlight=False, markup=False, width=None if sys.stdout.isatty() else 140).print(out)
 
 
 @contextmanager

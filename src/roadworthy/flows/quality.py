@@ -166,7 +166,11 @@ def _measured(rows: Rows, room: int, first: int, patience: float) -> list[Measur
 def _row_rules(rows: Rows) -> Iterable[_Counted]:
     """The contract's row rules; and whether times and texts could be read, which a batch never has to ask."""
     for field in rows.contract.fields:
-        own = [(rule.name, rule.expected) for rule in rows.contract.rules if rule.field == field.name]
+        own = [
+            (rule.name, f"{rule.expected} in every row" if rule.name == f"{field.name}.required" else rule.expected)
+            for rule in rows.contract.rules
+            if rule.field == field.name
+        ]
         type_rule = (f"{field.name}.type", ARTICLES[field.logical_type])
         implied = all(name != type_rule[0] for name, _ in own)
         misfit = rows.misfits.get(field.name, "")

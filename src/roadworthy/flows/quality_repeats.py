@@ -73,31 +73,28 @@ def first_repeats(rows: Rows, key: Key, asked: str, first: int, count: int, room
 
     Whether a row repeats an earlier one depends on earlier rows alone, so the start of the table is tried first.
     """
-    wanted = min(first, count)
-    for length in PREFIXES:
-        if length < rows.count:
-            found = _ranked(rows, key, f"(SELECT * FROM rows LIMIT {length})", asked, first)
-            if len(found) >= wanted:
-                return found
-    if rows.count <= PREFIXES[-1] or rows.count * HASH_BYTES > room:
-        return _ranked(rows, key, "rows", asked, first)
-    _suspect(rows, _twice(*select(rows.connection, _hashes(rows, key.names))))
-    return _ranked(rows, key, f"(SELECT * FROM rows WHERE {_suspected(key.names)})", asked, first)
+    names, present = _listed(key.names), _present(key.names)
+    order = f"list_position([{', '.join(quoted(part.path) for part in rows.parts)}], {FILE}), {ROW}"
+    repeated = f"row_number() OVER (PARTITION BY {names} ORDER BY {order}) > 1"
+    found: list[Any] = []
+    for length in (*(length for length in PREFIXES if length < rows.count), rows.count):
+        part = f"(SELECT * FROM rows LIMIT {length})" if length < rows.count else "rows"
+        if length * HASH_BYTES <= room:
+            _suspect(rows, _twice(*select(rows.connection, _hashes(rows, key.names), part)))
+            where = _suspected(key.names)
+        else:
+            where = f"({names}) IN (SELECT {names} FROM {part} WHERE {present} GROUP BY {names} HAVING count(*) > 1)"
+        query = f"SELECT {asked} FROM {part} WHERE {where} QUALIFY {repeated} ORDER BY {order} LIMIT {first}"
+        found = rows.connection.execute(query).fetchall()
+        if len(found) >= min(first, count):
+            break
+    return found
 
 
 def _counted(rows: Rows, key: Key, where: str) -> int:
     """The rows beyond the first of each value, among some rows."""
     groups = f"SELECT count(*) AS n FROM rows WHERE {where} GROUP BY {_listed(key.names)}"
     return _whole(rows.connection.execute(f"SELECT sum(n - 1) FROM ({groups})").fetchall()[0][0])
-
-
-def _ranked(rows: Rows, key: Key, source: str, asked: str, first: int) -> list[Any]:
-    names, present = _listed(key.names), _present(key.names)
-    order = f"list_position([{', '.join(quoted(part.path) for part in rows.parts)}], {FILE}), {ROW}"
-    again = f"SELECT {names} FROM {source} WHERE {present} GROUP BY {names} HAVING count(*) > 1"
-    repeated = f"row_number() OVER (PARTITION BY {names} ORDER BY {order}) > 1"
-    query = f"SELECT {asked} FROM {source} WHERE ({names}) IN ({again}) QUALIFY {repeated} ORDER BY {order}"
-    return rows.connection.execute(f"{query} LIMIT {first}").fetchall()
 
 
 def _span(rows: Rows, name: str) -> tuple[int, int] | None:

@@ -38,6 +38,7 @@ _TAKEN: Mapping[str, tuple[str, ...]] = {  # DuckDB's types that a logical type 
     "date": _TIMES, "timestamp": _TIMES,
 }  # fmt: skip
 _EMPTY = {"number": "DOUBLE", "time": "TIMESTAMP", "text": "VARCHAR"}
+_UTC = ("UTC", "Etc/UTC", "Zulu", "GMT", "Etc/GMT")
 _NEVER = np.iinfo(np.int64).min  # NaT, in microseconds
 
 
@@ -125,7 +126,7 @@ def readable(shown: str) -> Iterator[None]:
     """DuckDB's complaint about a file as an InputError."""
     try:
         yield
-    except (duckdb.IOException, duckdb.InvalidInputException, duckdb.SerializationException) as error:
+    except (duckdb.Error, UnicodeDecodeError) as error:
         detail = re.split(r"\n\n|\nPossible", str(error))[0].replace("\n", "; ")
         raise InputError(f"{shown}: the file cannot be read: {detail[:300]}") from None
 
@@ -178,7 +179,7 @@ def _parts_of(
 def _converted(field: Field, kind: str, timezone: str, utc: bool) -> bool:
     """Whether times are local ones, which only the strict reader turns into UTC."""
     local = field.logical_type == "timestamp" and kind in _TIMES and kind != _ZONED
-    return local and not utc and (field.timezone or timezone) not in ("", "UTC")
+    return local and not utc and (field.timezone or timezone) not in ("", *_UTC)
 
 
 def _write(connection: duckdb.DuckDBPyConnection, contract: Contract, parsed: Parsed, path: Path) -> set[str]:
@@ -244,7 +245,8 @@ def _view(
     source = _source(paths, ", filename='file name', file_row_number=true")
     connection.execute(f"CREATE TEMP VIEW rows AS SELECT {', '.join(asked)}, file_row_number AS {ROW}, {FILE} "
                        f"FROM {source}")  # fmt: skip
-    own = ", ".join(column(field.name) for field in contract.fields)
+    own = ", ".join(column(field.name) + ("::TIMESTAMP" if field.kind == "time" else "") + f" AS {column(field.name)}"
+                    for field in contract.fields)  # fmt: skip
     if contract.name and contract.name.lower() != "rows":
         connection.execute(f"CREATE TEMP VIEW {column(contract.name)} AS SELECT {own} FROM rows")
     readable_paths = sorted({*paths, *map(_escaped, paths)})  # each is asked for as a pattern, then as a file
@@ -280,4 +282,4 @@ def _read(field: Field, kind: str) -> str:
         return f"{name}::VARCHAR"
     if kind == _ZONED:
         return f"make_timestamp(epoch_us({name}))"
-    return f"{name}::TIMESTAMP" if field.kind == "time" and kind != "TIMESTAMP" else name
+    return f"{name}::TIMESTAMP" if kind in _TIMES and kind not in ("DATE", "TIMESTAMP") else name

@@ -73,8 +73,9 @@ def _type(rows: Rows, field: Field) -> str:
     name, kind = column(field.name), rows.types[field.name]
     most = int(MAX_INTEGER)
     if field.kind == "time":  # an infinite time is over the last one
-        terms = [f"{name} < '{FIRST}'::TIMESTAMP", f"{name} > '{LAST}'::TIMESTAMP"]
-        terms += [f"{name} <> date_trunc('day', {name})"] if field.logical_type == "date" else []
+        first, last = (FIRST, LAST) if kind == "TIMESTAMP" else (FIRST.astype("M8[D]"), LAST.astype("M8[D]"))
+        terms = [f"{name} < '{first}'::{kind}", f"{name} > '{last}'::{kind}"]
+        terms += [f"{name} <> date_trunc('day', {name})"] if (field.logical_type, kind) == ("date", "TIMESTAMP") else []
     elif field.logical_type == "boolean":
         terms = [f"({name} <> 0 AND {name} <> 1)"] if kind != "BOOLEAN" else []
     elif field.kind == "text":
@@ -128,10 +129,8 @@ def _text(value: str) -> str:
     return " || chr(0) || ".join(map(quoted, value.split("\x00")))
 
 
-def select(connection: duckdb.DuckDBPyConnection, terms: Iterable[str]) -> list[Any]:
+def select(connection: duckdb.DuckDBPyConnection, terms: Iterable[str], source: str = "rows") -> list[Any]:
     """The one row of these terms over all rows; an array where a term is a list."""
     asked = ", ".join(f"{term} AS t{place}" for place, term in enumerate(terms))
-    if not asked:
-        return []
-    found = connection.execute(f"SELECT {asked} FROM rows").fetchnumpy()
+    found = connection.execute(f"SELECT {asked} FROM {source}").fetchnumpy()
     return [values[0] for values in found.values()]
