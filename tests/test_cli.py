@@ -281,8 +281,10 @@ def test_data_that_is_not_there_is_named(place, roadworthy, tmp_path):
 def test_too_little_history_is_said(place, roadworthy, tmp_path):
     """Training on too few days says which part lacks what, and where."""
     data = small_world.write_tables(tmp_path / "data", *small_world.columns(days=5))
-    said = refused(roadworthy, "train", "--system", place.system, "--data", data, "--home", place.home)
-    assert "too little is known" in said
+    status, out, err = roadworthy("train", "--system", place.system, "--data", data, "--home", place.home)
+    assert status == 2
+    assert "too few labels in train and calibrate" in out
+    assert "too little is known" in err
 
 
 def test_commands_and_options_have_near_names(roadworthy):

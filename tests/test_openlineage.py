@@ -8,6 +8,7 @@ import json
 import re
 import uuid
 from concurrent.futures import ThreadPoolExecutor
+from datetime import datetime
 from pathlib import Path
 
 import msgspec
@@ -60,7 +61,16 @@ def loaded() -> Registry:
 
 
 PUBLISHED = loaded()
-FORMATS = FormatChecker(["date-time", "uuid"])
+FORMATS = FormatChecker(["uuid"])
+
+
+@FORMATS.checks("date-time", raises=ValueError)
+def is_date_time(value):
+    """Whether this is a time of RFC 3339: jsonschema itself leaves the format unchecked."""
+    return not isinstance(value, str) or (
+        re.fullmatch(r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(\.\d+)?(Z|[+-]\d\d:\d\d)", value) is not None
+        and datetime.fromisoformat(value) is not None
+    )
 
 
 @FORMATS.checks("uri")
