@@ -43,6 +43,7 @@ class Server:
 
     folder: Path
     user: str | None  # who runs it: it refuses to be root
+    durable: bool = False  # whether it waits for its disk; no test here takes the power away
     process: subprocess.Popen[bytes] | None = field(default=None, repr=False)
 
     def url(self, password: str = PASSWORD, database: str = "postgres") -> str:
@@ -57,7 +58,8 @@ class Server:
 
     def start(self) -> None:
         """Start the server, and wait until it answers."""
-        options = ["-D", str(self.folder / "data"), "-k", str(self.folder), "-h", "", "-F"]
+        options = ["-D", str(self.folder / "data"), "-k", str(self.folder), "-h", ""]
+        options += [] if self.durable else ["-F"]
         settings = ["-c", "shared_buffers=16MB", "-c", "max_connections=20", "-c", "logging_collector=off"]
         with (self.folder / "log").open("ab") as log:
             self.process = subprocess.Popen([binaries() / "postgres", *options, *settings], stdout=log, stderr=log,
@@ -81,8 +83,8 @@ class Server:
 
 
 @contextmanager
-def running() -> Iterator[Server]:
-    """A server with an empty database and the user `tester`."""
+def running(*, durable: bool = False) -> Iterator[Server]:
+    """A server with an empty database and the user `tester`; `durable` makes it wait for its disk."""
     user = next((name for name in ("postgres", "nobody") if _exists(name)), None) if os.geteuid() == 0 else None
     folder = Path(tempfile.mkdtemp(prefix="rw-pg-"))  # a short name: a socket's path has at most 107 characters
     try:
@@ -107,7 +109,7 @@ def running() -> Iterator[Server]:
         subprocess.run(
             [binaries() / "initdb", *made, "--locale=C"], check=True, capture_output=True, cwd=folder, **_as(user)
         )
-        server = Server(folder, user)
+        server = Server(folder, user, durable)
         server.start()
         try:
             yield server

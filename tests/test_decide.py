@@ -178,7 +178,7 @@ def test_a_row_without_a_views_key_is_decided():
         (13.0, "RuntimeError"),
         (14.0, "the model's score is not a number in [0, 1]"),
         (15.0, "the model's score is not a number in [0, 1]"),
-        (16.0, "ValueError"),
+        (16.0, "the model does not give one score a row"),
         (17.0, "ArithmeticError in feature 'picky'"),
     ],
 )

@@ -2,15 +2,24 @@
 
 from __future__ import annotations
 
+import asyncio
 import json
+import signal
+import subprocess
+import sys
 import time
+import weakref
+from collections import Counter
+from pathlib import Path
 
+import httpx
 import numpy as np
 import pytest
 import small_world
 from small_world import DAY, DAYS, START, make_place, rehearsed_home
 
 from roadworthy.app import open_app
+from roadworthy.cli import run
 from roadworthy.core import record
 from roadworthy.core.batch import times
 from roadworthy.errors import InputError
@@ -23,6 +32,7 @@ from roadworthy.home import open_home
 from roadworthy.settings import read
 from roadworthy.stores import SQLiteStore
 from roadworthy.tables import read_table
+from roadworthy.web import build
 
 NAME = "card-fraud"
 
@@ -84,11 +94,25 @@ class Opened:
         found = [record.decode(item.record) for entry in self.desk.store.scan(NAME, INPUT) for item in entry.items]
         return [(stored.header, stored.parts) for stored in found]
 
+    def leaves(self):
+        """The kind and the leaf of each record of the log."""
+        found = [item.record for entry in self.desk.store.scan(NAME, INPUT) for item in entry.items]
+        return [(record.header_of(record.decode(each)).kind, record.leaf_of(each)) for each in found]
+
+    def kinds(self):
+        """How many records of each kind the log holds."""
+        return dict(Counter(kind for kind, _ in self.leaves()))
+
     def digest(self):
         """The digest of the log."""
-        digest = record.LogDigest()
-        digest.add(record.leaf_of(item.record) for entry in self.desk.store.scan(NAME, INPUT) for item in entry.items)
-        return digest.hex()
+        return digest_of(leaf for _, leaf in self.leaves())
+
+
+def digest_of(leaves):
+    """One digest of leaves in their order."""
+    digest = record.LogDigest()
+    digest.add(leaves)
+    return digest.hex()
 
 
 @pytest.mark.parametrize("ending", [".parquet", ".csv", ".jsonl"])
@@ -122,6 +146,35 @@ def test_every_door_leaves_the_same_log(home, tmp_path):
     assert len(set(digests)) == 1
 
 
+def test_a_file_and_batches_over_http_leave_the_same_digest(home, tmp_path):
+    """The same rows in the same order, some of them bad, give one digest of the decisions, whatever the batches."""
+    rows, random = payments(10_000, 3_000), np.random.default_rng(3)
+    rows["tx_amount"][random.integers(0, 3_000, 20)] = -1.0
+    rows["transaction_id"][2_990:] = rows["transaction_id"][:10]  # other bodies under ids that were decided
+    small_world.shutil.copytree(home, tmp_path / "http")
+    write_table(tmp_path / "in.parquet", rows)
+    with Opened(home) as opened:
+        result = opened.score(tmp_path / "in.parquet", tmp_path / "out.parquet")
+        told = opened.leaves()
+
+    async def post(app):
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(build(app)), base_url="http://test") as client:
+            listed, start = as_json(rows), 0
+            while start < len(listed):
+                size = int(random.integers(1, 400))
+                answer = await client.post(f"/v1/systems/{NAME}/decisions", json=listed[start : start + size])
+                assert answer.status_code == 200
+                start += size
+
+    with open_home(tmp_path / "http") as other:
+        app = open_app(other, read({}))
+        asyncio.run(post(app))
+    with Opened(tmp_path / "http") as opened:
+        assert opened.kinds() == {"decision": result["decisions"], "rejection": result["rejections"]}
+        decided = [leaf for kind, leaf in opened.leaves() if kind == "decision"]
+        assert digest_of(decided) == digest_of(leaf for kind, leaf in told if kind == "decision")
+
+
 def test_bad_rows_stand_beside_the_output(home, tmp_path):
     """Bad rows are in a file beside the output, with their row, id and faults; without any the file goes away."""
     rows = payments(10_000, 20)
@@ -153,6 +206,100 @@ def test_the_same_file_twice_changes_nothing(home, tmp_path):
         opened.score(tmp_path / "in.parquet", tmp_path / "two.csv")
         assert opened.digest() == before
     assert (tmp_path / "one.csv").read_bytes() == (tmp_path / "two.csv").read_bytes()
+
+
+def test_a_run_that_was_killed_is_finished_by_the_next(home, tmp_path):
+    """A SIGKILL in the middle leaves no output; the next run decides the rest, and the output is that of one run."""
+    rows, source, target = payments(10_000, 15_000), tmp_path / "in.csv", tmp_path / "out.parquet"
+    write_table(source, rows)
+    whole = tmp_path / "whole"
+    small_world.shutil.copytree(home, whole)
+    child = [sys.executable, "-c", KILLED, str(Path(__file__).parent), str(home), str(source), str(target)]
+    assert subprocess.run(child, check=False, timeout=120).returncode == -signal.SIGKILL
+    assert not target.exists()
+    with Opened(home) as opened:
+        assert opened.desk.seq == 10_000, "a page was durable"
+        result = opened.score(source, target)
+        assert (result["rows"], result["decisions"], result["repeats"]) == (15_000, 15_000, 10_000)
+        digest = opened.digest()
+    with Opened(whole) as opened:
+        opened.score(source, tmp_path / "other.parquet")
+        assert opened.digest() == digest
+    first, second = read_table(target), read_table(tmp_path / "other.parquet")
+    assert first.names == second.names
+    assert all(list(first.columns[name]) == list(second.columns[name]) for name in first.names)
+    assert sorted(path.name for path in tmp_path.iterdir() if path.name.startswith(".")) == []
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+sys.path.insert(0, sys.argv[1])
+from test_score import Opened
+from roadworthy.flows.score import score
+
+def killed(rows, total):
+    if rows == 10_000:
+        os.kill(os.getpid(), signal.SIGKILL)
+
+with Opened(Path(sys.argv[2])) as opened:
+    score(opened.desk, Path(sys.argv[3]), Path(sys.argv[4]), killed)
+"""
+
+
+def test_memory_does_not_grow_with_the_file(home, tmp_path):
+    """While a file is decided no more than a few of its pages are held, however many it has."""
+    seen, most = [], []
+    write_table(tmp_path / "in.csv", payments(10_000, 60_000))
+
+    class Watched:
+        """A desk that looks which pages are still held by anybody."""
+
+        def __init__(self, desk):
+            self.desk = desk
+
+        def __getattr__(self, name):
+            return getattr(self.desk, name)
+
+        def take(self, batch, *rest):
+            """Take the rows."""
+            seen.append(weakref.ref(batch["tx_amount"]))
+            most.append(sum(each() is not None for each in seen))
+            return self.desk.take(batch, *rest)
+
+    with Opened(home) as opened:
+        score(Watched(opened.desk), tmp_path / "in.csv", tmp_path / "out.csv", lambda *_: None)
+    assert len(most) == 6
+    assert max(most) <= 3
+
+
+def test_a_mistake_in_the_middle_says_what_became_of_the_rest(home, tmp_path):
+    """A file that breaks off in its second page leaves no output, and says that the first page is in the log."""
+    write_table(tmp_path / "in.csv", payments(10_000, 12_000))
+    with (tmp_path / "in.csv").open("a") as file:
+        file.write("1,2\n")
+    with Opened(home) as opened:
+        with pytest.raises(InputError, match=r"in.csv:12002.*10,000 rows before it are in the log"):
+            opened.score(tmp_path / "in.csv", tmp_path / "out.csv")
+        assert opened.desk.seq == 10_000
+    assert [path.name for path in tmp_path.iterdir() if "out.csv" in path.name] == []
+
+
+def test_score_tells_its_lineage(rehearsed, home, tmp_path):
+    """The command leaves START and COMPLETE: from the file and the release to the output, the rejected and the log."""
+    rows = payments(10_000, 20)
+    rows["tx_amount"][3] = -1.0
+    write_table(tmp_path / "in.parquet", rows)
+    command = ["score", str(tmp_path / "in.parquet"), str(tmp_path / "out.csv")]
+    assert run([*command, "--system", str(rehearsed.system), "--home", str(home), "--json"]) == 0
+    lines = [json.loads(line) for line in (home / "lineage" / "events.jsonl").read_text().splitlines()]
+    start, complete = (line for line in lines if line["job"]["name"] == f"{NAME}.score")
+    assert (start["eventType"], complete["eventType"]) == ("START", "COMPLETE")
+    assert [each["name"] for each in complete["inputs"]] == [str(tmp_path / "in.parquet"), f"{NAME}/release"]
+    counted = {each["name"]: each.get("outputFacets", {}).get("outputStatistics", {}).get("rowCount")
+               for each in complete["outputs"]}  # fmt: skip
+    assert counted == {str(tmp_path / "out.csv"): 19, str(tmp_path / "out.csv.rejections.jsonl"): 1,
+                       f"{NAME}/decisions": None}  # fmt: skip
 
 
 def test_a_column_that_no_contract_knows_is_ignored_and_named(home, tmp_path):

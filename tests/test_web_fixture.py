@@ -173,6 +173,9 @@ class FakeDesk:
         self.taken: dict[object, object] = {}
         self.threads: set[int] = set()
 
+    def read(self, body: bytes) -> object | None:
+        """Every row needs care."""
+
     def decide(self, rows: list[object]) -> Sequence[dict[str, Any]]:
         """One answer a row, in order."""
         self.threads.add(threading.get_ident())
@@ -224,6 +227,8 @@ class FakeApp:
         self.reports = {"card-fraud": make_report(), "tickets": None} if reports is None else reports
         self.reasons = list(reasons)
         self.desks = {name: FakeDesk() for name in self.reports}
+        nothing = {"halted": False, "by": None, "at": None, "why": None, "history": []}
+        self.halts: dict[str, Any] = {name: {"system": name, **nothing} for name in self.reports}
 
     def systems(self) -> list[str]:
         """Their names."""
@@ -248,6 +253,33 @@ class FakeApp:
     def ready(self) -> list[str]:
         """Why not."""
         return self.reasons
+
+    def warnings(self) -> list[str]:
+        """The systems that are halted."""
+        return [f"{name} is halted by {body['by']}" for name, body in self.halts.items() if body["halted"]]
+
+    def models(self) -> dict[str, Any]:
+        """Models that are well."""
+        return {name: {"kind": "lightgbm", "breaker": "closed", "late": 0} for name in self.reports}
+
+    def halted(self, system: str) -> dict[str, Any]:
+        """How a halt stands."""
+        return self._known(self.halts, system)
+
+    def halt(self, system: str, by: str, why: str) -> dict[str, Any]:
+        """Halt."""
+        return self._halt(system, "halted", by, why, halted=True)
+
+    def lift(self, system: str, by: str, why: str) -> dict[str, Any]:
+        """Lift."""
+        return self._halt(system, "lifted", by, why, halted=False)
+
+    def _halt(self, system: str, what: str, by: str, why: str, *, halted: bool) -> dict[str, Any]:
+        at, before = "2018-10-02T09:00:00Z", self.halted(system)
+        now = {"halted": halted, "by": by if halted else None, "at": at, "why": why}
+        entry = {"what": what, "by": by, "at": at, "why": why}
+        self.halts[system] = {**before, **now, "history": [*before["history"], entry]}
+        return self.halts[system]
 
     def contract_schema(self, system: str) -> dict[str, Any]:
         """The input row of payments, for every system."""

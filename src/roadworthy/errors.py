@@ -7,6 +7,7 @@
     ├── Conflict              the same id with another body            409, exit 2
     ├── Refused               an artefact we will not load             403, exit 2
     ├── SourceLost            a source went away while it was read     503, exit 2
+    ├── Unscored              a model gave no score                    503, exit 2
     ├── Overloaded            the queue is full                        503, exit 2
     └── StoreError            the store did not take it                503, exit 2
 
@@ -18,6 +19,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable
 from dataclasses import dataclass
+from typing import Any
 
 
 class RoadworthyError(Exception):
@@ -97,6 +99,22 @@ class SourceLost(RoadworthyError):
 
     code = "source_lost"
     status = 503
+
+
+class Unscored(RoadworthyError):
+    """A model gave no score, for a reason that is not in the rows: asking for fewer of them would not help.
+
+    `why` is short and stable: a decision that took the fallback carries it. `scores` holds those that there are, with
+    NaN for the others, when there are any.
+    """
+
+    code = "unscored"
+    status = 503
+
+    def __init__(self, why: str, message: str = "", *, hint: str = "", scores: Any = None) -> None:
+        super().__init__(message or f"the model gave no score: {why}", hint=hint)
+        self.why = why
+        self.scores = scores
 
 
 class Overloaded(RoadworthyError):

@@ -6,6 +6,7 @@ A new kind of record is never a new method here: it is a new `kind` of entry or 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol
 
@@ -60,6 +61,12 @@ class Store(Protocol):
 
         An entry whose `seq` does not follow its stream raises StoreError, and nothing is taken. `given` are documents
         that must still have these bodies (None: must not be there); otherwise Conflict, and nothing is taken.
+        """
+
+    def turn(self, system: str) -> AbstractContextManager[None]:
+        """While it is held, no other process appends to this system; appends of the holder's thread go on.
+
+        It saves work and promises nothing: what does not follow its stream is refused with and without it.
         """
 
     def last(self, system: str, stream: str) -> int:
@@ -144,6 +151,35 @@ class Model(Protocol):
 
     def predict(self, features: Batch) -> Floats:
         """Scores of shape (rows,); row i depends on row i alone."""
+
+
+@dataclass(frozen=True, slots=True)
+class Answered:
+    """What a remote model said. `scores` has shape (rows,), NaN where it gave none; `said` is JSON, one text a row."""
+
+    scores: Floats
+    said: Sequence[str]
+
+
+class RemoteModel(Protocol):
+    """A model that runs elsewhere: it can be slow, be gone, cost money and change."""
+
+    @property
+    def cache_for(self) -> float:
+        """Seconds that an answer may be used again; 0: never."""
+
+    @property
+    def probe_every(self) -> float:
+        """Seconds between two probes."""
+
+    def ask(self, features: Batch, seconds: float | None = None) -> Answered:
+        """The answers for these rows, within so many seconds. Raises Unscored."""
+
+    def probe(self) -> str:
+        """Ask for rows whose scores are known: how the answers differ, in words, or nothing. Raises Unscored."""
+
+    def counts(self) -> Mapping[str, float]:
+        """Calls, retries, failures and cost so far."""
 
 
 class Loader(Protocol):

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
@@ -33,14 +33,22 @@ def scheduled(app: App) -> Iterator[None]:
         while not over.wait(LOOK):
             run_what_is_due(app)
 
-    thread = Thread(target=work, name="roadworthy-scheduler", daemon=True)
+    def look() -> None:
+        while not over.wait(LOOK):
+            with suppress(RoadworthyError):  # the store does not answer: the doors say so
+                app.look()
+
+    # Two threads: a halt or a probe must not wait for a table that is pulled for minutes.
+    threads = [Thread(target=look, name="roadworthy-look", daemon=True)]
     if plan_jobs(app):
+        threads.append(Thread(target=work, name="roadworthy-scheduler", daemon=True))
+    for thread in threads:
         thread.start()
     try:
         yield
     finally:
         over.set()
-        if thread.is_alive():
+        for thread in threads:
             thread.join()
 
 

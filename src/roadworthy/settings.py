@@ -34,6 +34,9 @@ class Setting:
 
 SETTINGS = (
     Setting("home", ".roadworthy", "Folder of the log, the releases and the model files"),
+    Setting(
+        "store", "", "Where the log and the documents are: nothing for a SQLite file in the home, or postgresql://..."
+    ),
     Setting("host", "127.0.0.1", "Address to listen on; the default answers this machine only"),
     Setting("port", 8000, "Port to listen on; 0 picks a free one", low=0, high=65_535),
     Setting("threads", 2, "Threads that one query, training or large batch may use", high=1_024),
@@ -47,6 +50,7 @@ class Settings:
     """The values of `SETTINGS`, one attribute each."""
 
     home: Path
+    store: str  # may hold a password: not to be shown
     host: str
     port: int
     threads: int
@@ -95,6 +99,7 @@ def _expected(setting: Setting) -> str:
 def _settings(values: Mapping[str, str | int]) -> Settings:
     return Settings(
         home=Path(str(values["home"])),
+        store=str(values["store"]),
         host=str(values["host"]),
         port=int(values["port"]),
         threads=int(values["threads"]),

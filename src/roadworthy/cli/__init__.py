@@ -34,6 +34,7 @@ COMMANDS = (
     "score",
     "outcomes",
     "serve",
+    "halt",
     "trace",
     "lineage",
     "doctor",

@@ -20,7 +20,7 @@ from roadworthy.flows.declare import Project, read_system
 from roadworthy.flows.laws import broken_laws
 from roadworthy.flows.releases import LIVE, load_project
 from roadworthy.flows.vocabulary import Vocabulary, systems_under, vocabulary
-from roadworthy.home import open_home
+from roadworthy.home import is_home, open_home
 
 Pages = Annotated[bool, Parameter(negative="", help="Print each contract as a page of Markdown, too.")]
 
@@ -88,7 +88,7 @@ def _read(folders: Sequence[Path]) -> tuple[list[Project], list[tuple[Path, Decl
 def _live(home: Path) -> Live:
     """The live releases of a home; none where there is no home."""
     live = Live()
-    if not (home / "store.db").exists():
+    if not is_home(home):
         live.remark = f"there is no home at {home}"
         return live
     with open_home(home, writes=False) as opened:

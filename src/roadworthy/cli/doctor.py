@@ -12,7 +12,7 @@ from roadworthy.app import verify
 from roadworthy.cli.output import HomeFolder, Json, home_of, print_json, say
 from roadworthy.errors import RoadworthyError
 from roadworthy.flows.releases import versions
-from roadworthy.home import open_home
+from roadworthy.home import is_home, open_home
 
 GIGABYTE = 1 << 30
 
@@ -37,7 +37,7 @@ def doctor(*, home: HomeFolder = None, json: Json = False) -> int:
             add("store", True, opened.store.check())
             verify(opened, add)
     except RoadworthyError as error:
-        add("home", not (folder / "store.db").exists(), str(error))
+        add("home", not is_home(folder), str(error))
     ok = all(each["ok"] for each in checks)
     if json:
         print_json({"ok": ok, "home": str(folder), "checks": checks})

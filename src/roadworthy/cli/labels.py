@@ -12,7 +12,7 @@ from roadworthy.flows.declare import Project, read_system
 from roadworthy.flows.labels import Report, Taken, full_report, taken_live
 from roadworthy.flows.rehearse import Progress
 from roadworthy.flows.world import history_of
-from roadworthy.home import open_home
+from roadworthy.home import is_home, open_home
 from roadworthy.intake import SETS, acquire_all, snapshots_in, standing_tables
 
 STYLES = {"error": "red", "warning": "yellow", "note": ""}
@@ -41,7 +41,7 @@ def labels(*, system: System = SYSTEM, data: Data = None, home: HomeFolder = Non
 def _known(home: Path, project: Project, data: Path | None, done: Progress) -> tuple[History, Taken | None]:
     """What has been acquired, beside the process that owns the home; where nothing has been, it is acquired now."""
     name = project.system.name
-    if data is None and (home / "store.db").exists():
+    if data is None and is_home(home):
         with open_home(home, writes=False) as opened:
             if len(snapshots_in(opened, name)) == len(SETS):
                 return history_of(project, standing_tables(opened, project)), taken_live(opened.store, name)

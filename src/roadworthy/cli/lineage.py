@@ -16,7 +16,7 @@ from roadworthy.core.lineage import SHORT, classified
 from roadworthy.errors import InputError, NotFound, nearest
 from roadworthy.flows.declare import read_system
 from roadworthy.flows.lineage import graph_of, live_graph, release_graph, releases_named
-from roadworthy.home import Home, open_home
+from roadworthy.home import Home, is_home, open_home
 
 TOLD = ("description", "text", "query", "classification")  # what a line says of a node besides its name
 MORE = (
@@ -46,7 +46,7 @@ def lineage(
 def _opened(folder: Path | None) -> Iterator[Home | None]:
     """The home, if there is one; one that was asked for by its name must be there."""
     path = home_of(folder)
-    if folder is None and not (path / "store.db").exists():
+    if folder is None and not is_home(path):
         yield None
         return
     with open_home(path, writes=False) as opened:

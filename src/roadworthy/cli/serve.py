@@ -25,12 +25,20 @@ def serve(*, home: HomeFolder = None, port: Port = None) -> None:
 def serve_home(home: Path, port: int | None) -> None:
     """Open the home and serve it until told to stop."""
     chosen = settings()
-    with open_home(home) as opened:
+    with open_home(home, serves=True) as opened:
+        opened.address.unlink(missing_ok=True)  # of a server that was killed
         with progress("warming up", quiet=False):
             app = open_app(opened, chosen)
         if not app.served:
             raise InputError(f"the home {home} has no live release", hint="`roadworthy train` or `rehearse` makes one")
         systems = ", ".join(app.systems())
-        with scheduled(app):
-            run(app, chosen.host, chosen.port if port is None else port,
-                lambda address: say(f"serving {systems} at {address}  (Ctrl-C stops)"))  # fmt: skip
+
+        def ready(address: str) -> None:
+            opened.address.write_text(address, "utf-8")  # commands that must reach the owner of the home find it here
+            say(f"serving {systems} at {address}  (Ctrl-C stops)")
+
+        try:
+            with scheduled(app):
+                run(app, chosen.host, chosen.port if port is None else port, ready)
+        finally:
+            opened.address.unlink(missing_ok=True)

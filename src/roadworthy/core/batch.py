@@ -61,6 +61,8 @@ class Batch:
 
     def take(self, rows: Bools | Ints | slice) -> Batch:
         """The rows selected by a mask, by positions, or by a slice, in that order."""
+        if isinstance(rows, slice) and rows == slice(0, self.length):
+            return self  # nothing writes into a batch
         taken = {name: column[rows] for name, column in self.columns.items()}
         length = len(np.empty(self.length, np.bool_)[rows]) if not taken else len(next(iter(taken.values())))
         return Batch(taken, length, self.categories)
@@ -100,7 +102,7 @@ class Batch:
             return column
         if kind_of(column) == "text":
             codes = {value: float(code) for code, value in enumerate(self.categories.get(name, ()))}
-            return np.array([codes.get(value, np.nan) for value in column], np.float64)
+            return np.array(list(map(codes.get, column.tolist())), np.float64)  # None becomes NaN
         raise TypeError(f"column '{name}' is a time; a model needs a number made from it")
 
 
@@ -130,7 +132,7 @@ def kind_of(column: Column) -> Kind:
 def missing(column: Column) -> Bools:
     """True where the value is missing, shape (length,)."""
     if column.dtype == object:
-        return np.fromiter((value is None for value in column), np.bool_, len(column))
+        return np.asarray(column == None, np.bool_)  # noqa: E711  elementwise
     if column.dtype.kind == "M":
         return np.isnat(column)
     return np.isnan(column)

@@ -10,7 +10,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import minimize
 from scipy.special import expit
 
 from roadworthy.core.batch import Floats
@@ -38,6 +37,8 @@ def fit(scores: Floats, labels: Floats) -> Calibration:
         return Calibration()
     low, high = _logs(scores)
     free = min(labels.sum(), (1 - labels).sum()) >= 10
+
+    from scipy.optimize import minimize  # noqa: PLC0415  a third of a second, and only training needs it
 
     def loss(theta: Floats) -> tuple[float, Floats]:
         z = theta[0] * low + theta[1] * high + theta[2]

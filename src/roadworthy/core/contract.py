@@ -13,11 +13,11 @@ import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property, partial
-from typing import Any, Literal, TypeAlias
+from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from roadworthy.core.batch import Batch, Bools, Column, Kind, missing
+from roadworthy.core.batch import Batch, Bools, Column, Floats, Kind, missing
 from roadworthy.core.quality import SetRule, SlaProperty
 
 MAX_INTEGER = 2.0**53  # float64 holds every integer up to here
@@ -129,6 +129,22 @@ class Contract:
         """The row rules, in the order of the fields."""
         return tuple(rule for field in self.fields for rule in _rules(field))
 
+    @cached_property
+    def limits(self) -> Limits:
+        """The commonest rules of its numbers, to be held to all columns at once."""
+        return _limits_of(self)
+
+
+class Limits(NamedTuple):
+    """The commonest rules of numbers, side by side. Arrays have shape (names,) or (names, 1); `others` are the rest."""
+
+    names: tuple[str, ...]
+    low: Floats
+    high: Floats
+    required: Bools
+    whole: Bools
+    others: tuple[Rule, ...]
+
 
 def primary_key(fields: Iterable[Field]) -> tuple[str, ...]:
     """The columns of the primary key, by their positions in it, then by their places in the table."""
@@ -151,6 +167,21 @@ def rules(contract: Contract) -> tuple[Rule, ...]:
 def check(contract: Contract, batch: Batch) -> dict[str, Bools]:
     """One verdict column for every rule, by the rule's name; a batch must hold every field of the contract."""
     return {rule.name: rule.verdict(batch) for rule in contract.rules}
+
+
+def keeps(contract: Contract, batch: Batch) -> Bools:
+    """What `valid(check(contract, batch), len(batch))` gives, at a fraction of its cost for a small batch."""
+    limits = contract.limits
+    kept = np.ones(len(batch), np.bool_)
+    if limits.names:
+        numbers = np.array([batch[name] for name in limits.names])
+        kept &= ~((numbers < limits.low) | (numbers > limits.high)).any(axis=0)
+        kept &= ~np.isnan(numbers[limits.required]).any(axis=0)
+        if limits.whole.any():
+            kept &= _whole(numbers[limits.whole]).all(axis=0)
+    for rule in limits.others:
+        kept &= rule.verdict(batch)
+    return kept
 
 
 def valid(verdicts: Mapping[str, Bools], length: int) -> Bools:
@@ -276,6 +307,24 @@ def _rules(field: Field) -> list[Rule]:
     ]
 
 
+def _limits_of(contract: Contract) -> Limits:
+    numbers = [field for field in contract.fields if field.logical_type in ("integer", "number")]
+    covered = {f"{field.name}.{rule}" for field in numbers for rule in ("required", "type", "minimum", "maximum")}
+    most = np.finfo(np.float64).max  # where nothing is declared, only an infinity breaks it
+
+    def column(values: Iterable[float | None], otherwise: float) -> Floats:
+        return np.array([otherwise if value is None else value for value in values], np.float64)[:, None]
+
+    return Limits(
+        tuple(field.name for field in numbers),
+        column((field.minimum for field in numbers), -most),
+        column((field.maximum for field in numbers), most),
+        np.array([field.required for field in numbers], np.bool_),
+        np.array([field.logical_type == "integer" for field in numbers], np.bool_),
+        tuple(rule for rule in contract.rules if rule.name not in covered),
+    )
+
+
 def _verdict(name: str, test: Callable[[Column], Bools], batch: Batch) -> Bools:
     return test(batch[name])
 
@@ -307,6 +356,8 @@ _TYPES: Mapping[LogicalType, Callable[[Column], Bools]] = {
 
 def _among(values: frozenset[str | float], column: Column) -> Bools:
     if column.dtype == object:
+        if values.issuperset(set(column.tolist()) - {None}):
+            return np.ones(len(column), np.bool_)
         return np.fromiter((value is None or value in values for value in column), np.bool_, len(column))
     return np.isnan(column) | np.isin(column, np.array(sorted(values), np.float64))
 

@@ -22,9 +22,11 @@ from roadworthy.core.features import FeatureError, compute
 from roadworthy.core.policy import Judgement
 from roadworthy.core.policy import judge as judge_rows
 from roadworthy.core.release import REVIEW_PRICE, Release
+from roadworthy.errors import Unscored
 
 SCORE_QUANTUM = 1e-6  # scores are rounded to this before the policy: BLAS sums a row alone with another last bit
 AUTO, REVIEW, GUARDRAIL, FALLBACK, TODAY, AUDIT = "auto", "review", "guardrail", "fallback", "rule", "audit"
+HALTED = "halted"  # why there is no score
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -62,7 +64,7 @@ def derive(release: Release, work: Work) -> Work:
         columns = {**work.rows.take(rows).columns, **work.facts.take(rows).columns}
         return compute(release.features, columns, rows.stop - rows.start)
 
-    computed = _each(features, slice(0, length), failed, _no_features(release))
+    computed = _each(features, slice(0, length), failed, lambda: _no_features(release))
     return replace(work, failed=failed, features=replace(computed, categories=release.manifest.categories))
 
 
@@ -75,12 +77,18 @@ def score(release: Release, work: Work) -> Work:
     predict = release.predict
 
     def scores(rows: slice) -> Batch:
-        raw = np.asarray(predict(work.features.take(rows)), np.float64)
+        try:
+            raw = np.asarray(predict(work.features.take(rows)), np.float64)
+        except Unscored as none:
+            if none.scores is None:
+                raise
+            raw = none.scores
+            failed[rows][np.isnan(raw)] = none.why
         if raw.shape != (rows.stop - rows.start,):
-            raise ValueError(f"expected one score a row, got shape {raw.shape}")
+            raise _OddLength
         return Batch({"score": raw}, len(raw))
 
-    raw = _each(scores, slice(0, length), failed, {"score": np.full(1, np.nan)})["score"]
+    raw = _each(scores, slice(0, length), failed, lambda: {"score": np.full(1, np.nan)})["score"]
     raw = np.where(failed == None, raw, np.nan)  # noqa: E711  elementwise
     nonsense = ~((raw >= 0) & (raw <= 1)) & (failed == None)  # noqa: E711
     failed[nonsense] = "the model's score is not a number in [0, 1]"
@@ -143,8 +151,7 @@ def route(release: Release, work: Work) -> Work:
     tier[to_review] = REVIEW
     tier[work.audited] = AUDIT
     tier[np.array([bool(fired) for fired in judged.guardrails], np.bool_)] = GUARDRAIL
-    if release.predict is not None:
-        tier[(work.failed != None) & (tier != GUARDRAIL)] = FALLBACK  # noqa: E711  elementwise
+    tier[(work.failed != None) & (tier != GUARDRAIL)] = FALLBACK  # noqa: E711  elementwise
     cases = [b""] * len(work.rows)
     for row in np.flatnonzero(to_review).tolist():
         cases[row] = case_id(work.ids[row])
@@ -169,17 +176,44 @@ def explain(release: Release, work: Work) -> Work:
         listed = reasons_of(scores, features.take(rows), score[rows], release.reference)
         return Batch({"reasons": np.fromiter(listed, object, len(listed))}, len(listed))
 
-    unexplained, none = text([None] * len(adverse)), {"reasons": np.fromiter([()], object, 1)}
-    each = _each(found, slice(0, len(adverse)), unexplained, none)["reasons"]
+    if not len(adverse):
+        return replace(work, reasons=[()] * len(work.rows))
+    unexplained = text([None] * len(adverse))
+    each = _each(found, slice(0, len(adverse)), unexplained, lambda: {"reasons": np.fromiter([()], object, 1)})[
+        "reasons"
+    ]
     reasons: list[tuple[Reason, ...]] = [()] * len(work.rows)
     for row, known in zip(adverse.tolist(), each.tolist(), strict=True):
         reasons[row] = known
     return replace(work, reasons=reasons)
 
 
+def halt(release: Release, work: Work) -> Work:
+    """Every row takes the fallback: neither the model nor a guardrail nor an audit is asked.
+
+    Guardrails too, because they are part of what was halted: a wrong one may be the reason.
+    """
+    length, decision = len(work.rows), release.system.decision
+    nothing = np.full(length, np.nan)
+    return replace(
+        work,
+        features=Batch({}, length),
+        score=nothing,
+        failed=text([HALTED] * length),
+        probability=nothing,
+        judgement=Judgement(
+            text([decision.fallback] * length), nothing, nothing, nothing, [()] * length, np.ones(length, np.bool_)
+        ),
+        audited=np.zeros(length, np.bool_),
+        propensity=np.full(length, float(decision.fallback in decision.reveals)),
+        reasons=[()] * length,
+    )
+
+
 Stage = Callable[[Release, Work], Work]
 STAGES: tuple[Stage, ...] = (derive, score, calibrate, judge, audit, route, explain)
 UNTIL_JUDGED = STAGES[:4]  # what the policy alone would do: for evidence
+STOPPED: tuple[Stage, ...] = (halt, route)  # of a system that a person has halted
 
 
 def decide(release: Release, rows: Batch, facts: Batch, ids: Sequence[bytes], stages: Sequence[Stage] = STAGES) -> Work:
@@ -212,24 +246,41 @@ def _no_features(release: Release) -> dict[str, Column]:
     }
 
 
+class _OddLength(Exception):
+    """The model did not give one score a row."""
+
+
+ODD_LENGTH = "the model does not give one score a row"
+
+
 def _named(error: Exception) -> str:
     """What went wrong, for the record: never the error's own words, because they may quote a value of the row."""
+    if isinstance(error, _OddLength):
+        return ODD_LENGTH
     cause = error.__cause__ or error
     where = f" in feature '{error.feature}'" if isinstance(error, FeatureError) else ""
     return f"{type(cause).__name__}{where}"
 
 
-def _each(function: Callable[[slice], Batch], rows: slice, failed: Column, instead: dict[str, Column]) -> Batch:
+Instead = Callable[[], dict[str, Column]]  # one row to stand for one that could not be worked out
+
+
+def _each(function: Callable[[slice], Batch], rows: slice, failed: Column, instead: Instead) -> Batch:
     """`function` over all rows at once; when it raises, over halves, so that one bad row spoils no other.
 
     This keeps the path row-local under exceptions. A row that raises by itself gets `instead` and the error's text.
+    Where it is not the rows' fault there are no halves: they would only be refused again.
     """
     try:
         return function(rows)
+    except Unscored as none:
+        failed[rows] = none.why
+        length = rows.stop - rows.start
+        return Batch({name: np.repeat(column, length) for name, column in instead().items()}, length)
     except Exception as error:  # noqa: BLE001  a model may raise anything; the row takes the fallback and says why
         if rows.stop - rows.start <= 1:
             failed[rows] = _named(error)
-            return Batch(dict(instead), rows.stop - rows.start)
+            return Batch(instead(), rows.stop - rows.start)
         middle = (rows.start + rows.stop) // 2
         halves = slice(rows.start, middle), slice(middle, rows.stop)
         return concat([_each(function, half, failed, instead) for half in halves])

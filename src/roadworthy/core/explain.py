@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from roadworthy.core.batch import Batch, Column, Floats, Ints, concat, kind_of, missing, text
+from roadworthy.core.batch import Batch, Column, Floats, Ints, kind_of, missing, text
 
 MOST = 3  # reasons a decision
 LEAST = 0.001  # a change of score smaller than this is no reason
@@ -76,9 +76,12 @@ def explain(
 
 def _falls(predict: Callable[[Batch], Floats], features: Batch, scores: Floats, reference: Reference) -> Floats:
     """How far each row's score falls with one feature at its reference, shape (rows, features)."""
-    rows = len(features)
-    variants = [features.with_columns({name: _filled(features[name], reference[name])}) for name in features.names]
-    changed = np.asarray(predict(concat(variants)), np.float64).reshape(len(variants), rows)
+    rows, count = len(features), len(features.names)
+    columns = {name: np.tile(column, count) for name, column in features.columns.items()}
+    for place, (name, column) in enumerate(columns.items()):
+        column[place * rows : (place + 1) * rows] = _filled(column[:1], reference[name])[0]
+    variants = Batch(columns, rows * count, features.categories)
+    changed = np.asarray(predict(variants), np.float64).reshape(count, rows)
     return np.asarray(scores[:, None] - changed.T)
 
 

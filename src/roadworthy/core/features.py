@@ -62,7 +62,7 @@ def compute(features: Sequence[Feature], columns: Mapping[str, Column], length: 
     `columns` holds the input columns and the facts. Raises FeatureError, naming the feature.
     """
     known = dict(columns)
-    for feature in in_order(features):
+    for feature in in_order(features) if any(each.function for each in features) else ():
         if feature.function is not None:
             known[feature.name] = _call(feature, known, length)
     return Batch({feature.name: known[feature.name] for feature in features}, length)

@@ -126,4 +126,5 @@ def shadow_price(gains: Floats, days: float, capacity: float) -> float:
 
 def millionths(money: Floats) -> Ints:
     """Money as whole millionths, to be summed exactly. A missing amount counts as none."""
-    return np.rint(np.nan_to_num(money) * MONEY).astype(np.int64)
+    known = money if np.isfinite(money).all() else np.nan_to_num(money)  # which is slow, and seldom needed
+    return np.rint(known * MONEY).astype(np.int64)

@@ -149,7 +149,9 @@ def bodies(batch: Batch) -> list[bytes]:
     """The canonical body of each row: an array of its values in the order of the batch's columns."""
     if not batch.names:
         return [EMPTY] * len(batch)
-    return [_encode(row) for row in zip(*(_plain(column) for column in batch.columns.values()), strict=True)]
+    numbers = iter(_numbers([column for column in batch.columns.values() if column.dtype.kind not in "MO"]))
+    columns = (_plain(each) if each.dtype.kind in "MO" else next(numbers) for each in batch.columns.values())
+    return [_encode(row) for row in zip(*columns, strict=True)]
 
 
 def body(values: Any) -> bytes:
@@ -162,16 +164,24 @@ def values(body: bytes) -> Any:
     return _decode(body)
 
 
+def _numbers(columns: Sequence[Column]) -> list[list[Any]]:
+    """Columns of numbers as Python values that encode in one way, in few steps for all of them."""
+    if not columns:
+        return []
+    table = np.array(columns) + 0.0  # turns minus zero into zero
+    plain: list[list[Any]] = table.tolist()
+    for column, row in np.argwhere(np.isnan(table)).tolist():
+        plain[column][row] = None
+    return plain
+
+
 def _plain(column: Column) -> list[Any]:
-    """A column as Python values that encode in one way."""
-    if column.dtype.kind == "M":
-        whole: list[Any] = microseconds(column).tolist()
-    elif column.dtype == object:
-        return list(column)
-    else:
-        whole = (column + 0.0).tolist()  # turns minus zero into zero
-    absent = missing(column)
-    for row in np.flatnonzero(absent):
+    """A column of texts or times as Python values that encode in one way."""
+    if column.dtype == object:
+        texts: list[Any] = column.tolist()
+        return texts
+    whole: list[Any] = microseconds(column).tolist()
+    for row in np.flatnonzero(missing(column)):
         whole[row] = None
     return whole
 

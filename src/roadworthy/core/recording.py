@@ -22,12 +22,17 @@ REJECTED_BYTES = 4096  # of a rejected row, kept so that bad input cannot fill t
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Records in the order of their rows: ids, macs, encoded records and leaves."""
+    """Records in the order of their rows: ids, macs, encoded records, and what their leaves are made of."""
 
     ids: list[bytes]
     macs: list[int]
     records: list[bytes]
-    leaves: list[bytes]
+    headers: list[bytes]
+    parts: tuple[list[bytes], ...]
+
+    def leaves(self) -> list[bytes]:
+        """The leaf of each record. A server asks for none, so they are made when they are wanted."""
+        return record.leaves(self.headers, self.parts)
 
 
 def decisions(
@@ -48,7 +53,8 @@ def decisions(
         ids,
         [record.mac(key, body) for body in inputs],
         record.encode_all(headers, (inputs, facts, reasons), timing),
-        record.leaves(headers, (inputs, facts, reasons)),
+        headers,
+        (inputs, facts, reasons),
     )
 
 
@@ -62,15 +68,14 @@ def rejection(release: Release, id: bytes, seq: int, came: Any, faults: Sequence
     said = [(each.path, each.expected, each.got, each.hint) for each in faults]
     parts = ([record.body(str(came)[:REJECTED_BYTES])], [record.body(said)], [record.EMPTY])
     headers = [record.encode_header(header)]
-    return Written([id], [0], record.encode_all(headers, parts, ()), record.leaves(headers, parts))
+    return Written([id], [0], record.encode_all(headers, parts, ()), headers, parts)
 
 
 def _codes(release: Release, work: Work) -> list[tuple[str, ...]]:
     """What was out of the ordinary about each row; nothing, for almost all."""
     codes: list[tuple[str, ...]] = [()] * len(work.ids)
-    if release.predict is not None:
-        for row in np.flatnonzero(work.failed.astype(bool)).tolist():
-            codes[row] += (f"fallback:{work.failed[row]}",)
+    for row in np.flatnonzero(work.failed.astype(bool)).tolist():
+        codes[row] += (f"fallback:{work.failed[row]}",)
     for row in np.flatnonzero(work.audited).tolist():
         codes[row] += ("audit",)
     for row, fired in enumerate(work.judged.guardrails):
@@ -93,7 +98,10 @@ def _reasons(release: Release, work: Work) -> list[bytes]:
 def _whole(values: Floats) -> list[int | None]:
     """Numbers as whole millionths; what is not a finite number is None."""
     finite = np.isfinite(values)
-    whole: list[int | None] = millionths(np.where(finite, values, 0.0)).tolist()
+    known = finite.all()
+    whole: list[int | None] = millionths(values if known else np.where(finite, values, 0.0)).tolist()
+    if known:
+        return whole
     for row in np.flatnonzero(~finite).tolist():
         whole[row] = None
     return whole

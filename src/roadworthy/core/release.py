@@ -81,7 +81,7 @@ class Release:
         """Rows with a number that the views' exact sums could not hold (over 2**53 of its quanta), with the fault."""
         added = {fact.column for fact in self.facts() if fact.aggregate in ("sum", "mean", "min", "max")}
         found: dict[int, list[Fault]] = {}
-        for name, unit in self.quanta().items():
+        for name, unit in self.quanta().items() if added else ():
             limit = MAX_INTEGER * unit
             for row in np.flatnonzero(np.abs(rows[name]) > limit).tolist() if name in added else ():
                 got = f"{rows[name][row]:g}"

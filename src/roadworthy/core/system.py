@@ -79,6 +79,7 @@ class Decision:
     reveals: tuple[str, ...]  # actions after which the outcome can be seen
     fallback: str
     subject: str = ""
+    deadline: int = 0  # microseconds in which a row that waits for its answer is scored, or takes the fallback; 0: none
 
 
 @dataclass(frozen=True, slots=True)

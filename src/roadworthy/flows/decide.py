@@ -16,11 +16,11 @@ import numpy as np
 
 from roadworthy.core import record
 from roadworthy.core.batch import Batch, Ints, microseconds, missing
-from roadworthy.core.contract import Fault, check, faults, valid
+from roadworthy.core.contract import Contract, Fault, check, faults, keeps
 from roadworthy.core.decide import Work
 from roadworthy.core.decide import decide as decide_rows
 from roadworthy.core.draws import caller_text, decision_id
-from roadworthy.core.recording import decisions, rejection
+from roadworthy.core.recording import Written, decisions, rejection
 from roadworthy.core.release import REVIEW_PRICE, Release
 from roadworthy.core.running import Labels
 from roadworthy.ports import Entry, Found, Item, Store, Views
@@ -43,8 +43,16 @@ class Taken:
     known: Ints  # microseconds, shape (decided,)
     work: Work | None
     items: list[Item] = field(default_factory=list)  # the records appended, in order
-    leaves: list[bytes] = field(default_factory=list)
+    written: Written | None = None  # the decisions among them
     found: dict[bytes, list[Found]] = field(default_factory=dict)  # what the log already held about these ids
+
+    @property
+    def leaves(self) -> list[bytes]:
+        """The leaves of the records appended, in order."""
+        made = iter(self.written.leaves() if self.written else ())
+        kept = self.status[self.status != REPEATED].tolist()
+        return [next(made) if status == TAKEN else record.leaf_of(item.record)
+                for item, status in zip(self.items, kept, strict=True)]  # fmt: skip
 
     @property
     def fresh(self) -> dict[bytes, Item]:
@@ -68,7 +76,10 @@ class Desk:
     timer: Callable[[], float]
     price: float = 0.0  # of a review: a fact, set by a job from what was known
     clock: int = -(2**62)  # the latest `known` that was decided on, microseconds: nothing later is known earlier
-    seq: int = 0
+    seq: int = 0  # of the last record that the views have seen
+    told: int = 0  # the number of the last outcome that they have learned
+    crowded: bool = False  # whether other processes append too: see `flows.sharing`
+    decide: Callable[[Release, Batch, Batch, Sequence[bytes]], Work] = decide_rows  # live, through `flows.guard`
 
     def take(
         self, batch: Batch, bad: Mapping[int, Sequence[Fault]], raw: Callable[[int], Any], parsed: float = 0.0
@@ -87,12 +98,12 @@ class Desk:
         try:
             fetched = self.timer()
             prefetched = taken.facts.with_columns({REVIEW_PRICE: np.full(len(taken.rows), self.price)})
-            taken.work = decide_rows(self.release, taken.rows, prefetched, [taken.ids[row] for row in taken.new])
+            taken.work = self.decide(self.release, taken.rows, prefetched, [taken.ids[row] for row in taken.new])
             done = self.timer()
             timing = (parsed, _ms(start, fetched), _ms(fetched, done)) if done > start else ()
             entry = self._entry(taken, raw, timing)
             if entry.items:
-                self.store.append([entry])
+                self.store.append([entry, self.unmoved(OUTCOME)])
         except BaseException:
             self.views.undo()
             raise
@@ -100,6 +111,11 @@ class Desk:
         if len(taken.known):
             self.clock = int(taken.known[-1])
         return taken
+
+    def unmoved(self, stream: str) -> Entry:
+        """An entry of no records; an append that holds it is refused when the stream has moved on."""
+        seen = self.seq if stream == INPUT else self.told
+        return Entry(self.release.system.name, stream, seen + 1, {}, ())
 
     def labels(self, taken: Taken) -> Labels:
         """Outcomes that came before their decision: they waited in the log, and count from the decision on."""
@@ -118,12 +134,9 @@ class Desk:
     def _sort_out(self, batch: Batch, bad: Mapping[int, Sequence[Fault]]) -> Taken:
         """Which rows are new, repeats, conflicts or rejected."""
         contract, system = self.release.contract, self.release.system
-        verdicts = check(contract, batch)
-        good = valid(verdicts, len(batch))
+        good = keeps(contract, batch)
         good[list(bad)] = False
-        wrong: dict[int, Sequence[Fault]] = {
-            row: faults(contract, batch, verdicts, row, bad.get(row, ())) for row in np.flatnonzero(~good).tolist()
-        }
+        wrong = _wrong(contract, batch, np.flatnonzero(~good), bad)
         for row, large in self.release.too_large(batch).items():
             good[row], wrong[row] = False, [*wrong.get(row, ()), *large]
         column = batch[system.decision.id]
@@ -171,12 +184,12 @@ class Desk:
         names = tuple(field.name for field in self.release.contract.fields)
         written = decisions(self.release, taken.work, taken.rows.select(names), taken.known, made, self.key, timing)
         taken.items = [Item(*each) for each in zip(written.ids, written.macs, written.records, strict=True)]
-        taken.leaves = written.leaves
+        taken.written = written
         for place, row in enumerate(recorded.tolist()):
             if taken.status[row] != TAKEN:
                 self._reject(taken, row, place, int(seqs[place]), raw)
         times = tuple(field.name for field in self.release.contract.fields if field.kind == "time")
-        fields = {"input": names, "facts": (*taken.facts.names, REVIEW_PRICE), "times": times}
+        fields = {"input": names, "facts": taken.work.facts.names, "times": times}
         return Entry(self.release.system.name, INPUT, self.seq + 1, fields, tuple(taken.items))
 
     def _reject(self, taken: Taken, row: int, place: int, seq: int, raw: Callable[[int], Any]) -> None:
@@ -186,7 +199,17 @@ class Desk:
             taken.ids[row] = decision_id(self.release.system.name, f"\0rejection {seq}")
         written = rejection(self.release, taken.ids[row], seq, raw(row), taken.faults[row], conflict)
         taken.items.insert(place, Item(written.ids[0], 0, written.records[0]))
-        taken.leaves.insert(place, written.leaves[0])
+
+
+def _wrong(
+    contract: Contract, batch: Batch, rows: Ints, told: Mapping[int, Sequence[Fault]]
+) -> dict[int, Sequence[Fault]]:
+    """All that is wrong with these rows."""
+    if not len(rows):
+        return {}
+    part = batch.take(rows)
+    verdicts = check(contract, part)
+    return {row: faults(contract, part, verdicts, place, told.get(row, ())) for place, row in enumerate(rows.tolist())}
 
 
 def decision_of(found: Sequence[Found]) -> Found | None:

@@ -28,7 +28,7 @@ from roadworthy.flows.marked import Section, shown
 ENFORCED = ("system", "purpose", "timezone", "owner", "data", "decision", "value", "rule", "reviewers", "guardrails",
             "training")  # fmt: skip
 UNDERSTOOD = ("kpis", "gates", "rollout", "watch", "retention", "regulation", "vendors")
-UNDERSTOOD_WITHIN = (("owner", "approvers"), ("owner", "cost_centre"), ("decision", "deadline"))
+UNDERSTOOD_WITHIN = (("owner", "approvers"), ("owner", "cost_centre"))
 BOOLEAN_WORDS = ("yes", "no", "on", "off", "true", "false", "y", "n")  # what YAML 1.1 reads as booleans
 
 
@@ -110,6 +110,7 @@ def _decision(section: Section, contract: Contract | None) -> Decision:
         reveals=reveals,
         fallback=section.choice("fallback", actions, "a declared action") if actions else "",
         subject=_column(section, "subject", contract) if section.data.get("subject") is not None else "",
+        deadline=section.duration("deadline") if "deadline" in section.data else 0,
     )
 
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from datetime import UTC, date, datetime, timedelta
 from functools import lru_cache
@@ -35,10 +35,11 @@ from roadworthy.core.contract import (
 )  # fmt: skip
 from roadworthy.errors import InputError, nearest
 from roadworthy.ports import Table
-from roadworthy.tables import files_of, read_table
+from roadworthy.tables import files_of, pages_of, read_table
 
 __all__ = [
-    "Parsed", "Table", "load", "parse", "parse_rows", "read_table", "rejections", "rows_to_columns", "unknown_columns",
+    "Parsed", "Table", "load", "load_pages", "parse", "parse_rows", "read_table", "rejections", "rows_to_columns",
+    "unknown_columns",
 ]  # fmt: skip
 
 MAX_NAMES = 1000  # different field names in one request
@@ -154,9 +155,22 @@ def load(contract: Contract, path: str | Path, timezone: str = "") -> Parsed:
     return Parsed(concat([part.batch for part in parts]), shifted, list(ignored.items()))
 
 
+def load_pages(contract: Contract, path: str | Path, timezone: str, page_rows: int) -> Iterator[Parsed]:
+    """The rows that `load` gives, in pages of at most `page_rows`, so that memory does not grow with the file.
+
+    A required column must be in the first page of each file; in later ones a row without it is a fault of that row.
+    """
+    for file in files_of(path):
+        for number, table in enumerate(pages_of(file, contract.by_name, page_rows=page_rows)):
+            yield _parsed(contract, table, file, timezone, first=number == 0)
+
+
 def _load_file(contract: Contract, path: Path, timezone: str) -> Parsed:
-    table = read_table(path, contract.by_name)
-    for wanted in contract.fields:
+    return _parsed(contract, read_table(path, contract.by_name), path, timezone, first=True)
+
+
+def _parsed(contract: Contract, table: Table, path: Path, timezone: str, *, first: bool) -> Parsed:
+    for wanted in contract.fields if first else ():
         if wanted.name in table.unreadable:
             raise InputError(f"{path}: column '{wanted.name}': expected {ARTICLES[wanted.logical_type]}, "
                              f"got {table.unreadable[wanted.name]}")  # fmt: skip
@@ -326,6 +340,21 @@ def _reader(wanted: Field, text_values: bool, zone: ZoneInfo | None) -> _Reader:
     if kind == "date":
         return _date
     return lambda value: _timestamp(value, zone)
+
+
+def time_column(wanted: Field, values: Iterable[Any], timezone: str) -> Column | None:
+    """The times of a field; None where one of them cannot be read, which `parse` will explain."""
+    read = _reader_of(wanted, timezone)
+    try:
+        found = [None if value is None else read(value) for value in values]
+    except _Misfit:
+        return None
+    return np.array([_NAT if value is None else value for value in found], np.int64).view("datetime64[us]")
+
+
+@lru_cache(maxsize=1024)
+def _reader_of(wanted: Field, timezone: str) -> _Reader:
+    return _reader(wanted, False, _zone(wanted.timezone or timezone))
 
 
 def _string(value: Any) -> str:

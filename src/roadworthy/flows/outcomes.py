@@ -18,7 +18,7 @@ from roadworthy.core.contract import faults as faults_of
 from roadworthy.core.draws import caller_text, decision_id
 from roadworthy.errors import InputError
 from roadworthy.flows.answer import Answer, refusal
-from roadworthy.flows.decide import KNOWN, OUTCOME, Desk, decision_of, iso
+from roadworthy.flows.decide import INPUT, KNOWN, OUTCOME, Desk, decision_of, iso
 from roadworthy.flows.inputs import Parsed, parse_rows
 from roadworthy.ports import Entry, Found, Item
 
@@ -92,15 +92,14 @@ def _keep(desk: Desk, fresh: Sequence[tuple[bytes, int, float, float]], found: d
     if not fresh:
         return
     system = desk.release.system.name
-    seq = desk.store.last(system, OUTCOME)
     items = []
-    for place, (id, known, value, _) in enumerate(fresh, seq + 1):
+    for place, (id, known, value, _) in enumerate(fresh, desk.told + 1):
         header = record.encode_header(record.OutcomeHeader(record.VERSION, place, "outcome", id, system, known))
         part = record.Part(record.body([None if math.isnan(value) else value]))
         items.append(Item(id, 0, record.encode(header, (part,))))
-    desk.store.append(
-        [Entry(system, OUTCOME, seq + 1, {"outcome": (desk.release.system.outcome.column,)}, tuple(items))]
-    )
+    fields = {"outcome": (desk.release.system.outcome.column,)}
+    desk.store.append([Entry(system, OUTCOME, desk.told + 1, fields, tuple(items)), desk.unmoved(INPUT)])
+    desk.told += len(items)
     learned = [(decision, each) for each in fresh if (decision := decision_of(found.get(each[0], ())))]
     if learned:
         rows = concat([input_of(desk, decision) for decision, _ in learned])

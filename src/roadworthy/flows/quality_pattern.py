@@ -114,11 +114,12 @@ def _compiles(connection: duckdb.DuckDBPyConnection, pattern: str) -> bool:
 def _python(connection: duckdb.DuckDBPyConnection, compiled: Pattern[str]) -> str:
     """The name of a function of the connection that answers as the contract does; made once a pattern."""
     name = f"like_{compiled.pattern.encode().hex()}"
-    known = "SELECT count(*) FROM duckdb_functions() WHERE function_name = ?"
-    if connection.execute(known, [name]).fetchall() == [(0,)]:
 
-        def like(text: str) -> bool:
-            return len(text) <= MAX_MATCHED and compiled.fullmatch(text) is not None
+    def like(text: str) -> bool:
+        return len(text) <= MAX_MATCHED and compiled.fullmatch(text) is not None
 
+    try:
+        connection.execute(f"SELECT {name}('')")
+    except duckdb.CatalogException:
         connection.create_function(name, like, ["VARCHAR"], "BOOLEAN")
     return name

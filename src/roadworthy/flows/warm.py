@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import replace
+from itertools import takewhile
 
 import numpy as np
 
@@ -17,28 +18,32 @@ from roadworthy.flows.decide import INPUT, OUTCOME, Desk
 from roadworthy.flows.outcomes import input_rows
 from roadworthy.ports import Store
 
+EVERYTHING = 2**62
+
 
 def open_desk(
     release: Release, store: Store, history: History | None, key: bytes, timer: Callable[[], float], price: float
 ) -> Desk:
     """A desk that goes on where the history and then the log end. `history` is what was there before the log began."""
-    log = logged(release, store)
+    system = release.system.name
+    seq, told = store.last(system, INPUT), store.last(system, OUTCOME)  # others may append meanwhile: see `sharing`
+    log = logged(release, store, seq, told)
     if history is not None and log is not None:
         history = _without(history, log.rows[release.system.decision.id])
     whole = _join(history, log)
     views = RunningViews(release.views, release.quanta())
-    desk = Desk(release, store, views, key, timer, price, seq=store.last(release.system.name, INPUT))
+    desk = Desk(release, store, views, key, timer, price, seq=seq, told=told)
     if whole is not None and len(whole.rows):
         views.load(whole)
         desk.clock = int(np.maximum(whole.at, whole.known).max())
     return desk
 
 
-def logged(release: Release, store: Store) -> History | None:
-    """The decided rows of the log with their outcomes; None when nothing is there."""
+def logged(release: Release, store: Store, seq: int = EVERYTHING, told: int = EVERYTHING) -> History | None:
+    """The decided rows of the log up to number `seq`, with the outcomes up to `told`; None when there are none."""
     system = release.system.name
     rows, known, ids = [], [], []
-    for entry in store.scan(system, INPUT):
+    for entry in takewhile(lambda entry: entry.seq <= seq, store.scan(system, INPUT)):
         headers = [header_of(decode(item.record)) for item in entry.items]
         made = [place for place, header in enumerate(headers) if header.kind == "decision"]
         if made:
@@ -49,12 +54,12 @@ def logged(release: Release, store: Store) -> History | None:
         return None
     table = concat(rows)
     at = microseconds(table[release.system.decision.at])
-    return History(table, at, np.array(known, np.int64), np.array(ids, object), _outcomes(store, system))
+    return History(table, at, np.array(known, np.int64), np.array(ids, object), _outcomes(store, system, told))
 
 
-def _outcomes(store: Store, system: str) -> Outcomes:
+def _outcomes(store: Store, system: str, told: int) -> Outcomes:
     ids, known, values = [], [], []
-    for entry in store.scan(system, OUTCOME):
+    for entry in takewhile(lambda entry: entry.seq <= told, store.scan(system, OUTCOME)):
         for item in entry.items:
             header, value = outcome_of(decode(item.record))
             ids.append(header.id.hex())

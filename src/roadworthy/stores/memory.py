@@ -5,6 +5,7 @@ from __future__ import annotations
 import builtins
 from bisect import bisect_right
 from collections.abc import Iterator, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from operator import attrgetter
 from threading import Lock
 from typing import Any
@@ -40,6 +41,10 @@ class MemoryStore:
                 self._take(entry)
             for kind, id, body in packed:
                 self._documents.setdefault(kind, {})[id] = body
+
+    def turn(self, system: str) -> AbstractContextManager[None]:  # noqa: ARG002  the port's signature
+        """Nothing to wait for: no other process sees this memory."""
+        return nullcontext()
 
     def last(self, system: str, stream: str) -> int:
         """The number of the last record of a stream; 0 when it is empty."""

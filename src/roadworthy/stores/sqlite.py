@@ -17,7 +17,7 @@ import builtins
 import sqlite3
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -27,7 +27,7 @@ from typing import Any
 from roadworthy.errors import NotFound, StoreError, nearest
 from roadworthy.ports import Entry, Found
 from roadworthy.stores import tables
-from roadworthy.stores.index import Index, place, prefixes
+from roadworthy.stores.index import place, prefixes
 from roadworthy.stores.packing import (
     Columns,
     check,
@@ -128,6 +128,10 @@ class SQLiteStore:
             self._unchecked += sum(map(len, blobs)) + sum(len(body) for _, _, body in bodies) + (1 << 14)
         self._appended.set()
 
+    def turn(self, system: str) -> AbstractContextManager[None]:  # noqa: ARG002  the port's signature
+        """Nothing to wait for: one process writes to a file, and appends wait for it alone."""
+        return nullcontext()
+
     def close(self) -> None:
         """Move the ids to their table, fold the WAL into the file, and let go of it. May be called again."""
         if self._thread and self._thread.is_alive():
@@ -166,8 +170,11 @@ class SQLiteStore:
             return {}
         keys = prefixes(sorted(wanted))
         with self._reading() as reader:
+            if self._writer is None:  # another process appends
+                with self._lock:
+                    self._recent.catch_up(reader, f"store {self.path}")
             # First what is in memory: ids move from there to the table, so in this order none is missed.
-            at = set(self._in_memory(reader).find(keys).tolist())
+            at = set(self._recent.index.find(keys).tolist())
             listed = "[" + ",".join(map(str, keys.tolist())) + "]"
             at.update(found for (found,) in reader.execute(tables.PLACES, (listed,)))
             return self._collect(reader, system, wanted, sorted(at))
@@ -279,12 +286,6 @@ class SQLiteStore:
         return self._fields[code]
 
     # Ids and the WAL
-
-    def _in_memory(self, reader: sqlite3.Connection) -> Index:
-        if self._writer is None:  # another process appends
-            with self._lock:
-                self._recent.catch_up(reader, f"store {self.path}")
-        return self._recent.index
 
     def _tidy_when_quiet(self) -> None:
         while self._appended.wait() and not self._closed:

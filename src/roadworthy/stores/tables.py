@@ -13,10 +13,9 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from roadworthy.errors import StoreError
+from roadworthy.stores.migrations import foreign, missing
 
-SCHEMA = 1
-
-CREATE = (
+MIGRATIONS = ((
     "CREATE TABLE meta (name TEXT PRIMARY KEY, value INTEGER NOT NULL) WITHOUT ROWID",
     "CREATE TABLE fields (code INTEGER PRIMARY KEY, body BLOB NOT NULL UNIQUE)",
     """CREATE TABLE entries (
@@ -26,8 +25,8 @@ CREATE = (
     "CREATE TABLE ids (prefix INTEGER, place INTEGER, PRIMARY KEY (prefix, place)) WITHOUT ROWID",
     "CREATE TABLE documents (n INTEGER PRIMARY KEY, kind TEXT NOT NULL, id TEXT NOT NULL, body BLOB NOT NULL)",
     "CREATE INDEX documents_by_id ON documents (kind, id, n)",
-)
-ADD_META = "INSERT INTO meta VALUES (?, ?)"
+    "INSERT INTO meta VALUES ('schema', 1), ('indexed', 0)",
+),)  # fmt: skip
 TABLES = "SELECT name FROM sqlite_master WHERE type = 'table' ORDER BY name"
 META = "SELECT value FROM meta WHERE name = ?"
 SET_META = "UPDATE meta SET value = ? WHERE name = ?"
@@ -112,23 +111,22 @@ def transaction(connection: sqlite3.Connection) -> Iterator[None]:
 
 
 def prepare(connection: sqlite3.Connection, path: Path, *, writes: bool) -> None:
-    """Create the tables in an empty file; refuse a file of a newer schema, or of another program."""
-    names = {name for (name,) in connection.execute(TABLES)}
+    """Bring the tables to our schema, in one transaction; refuse a file of a newer one, or of another program."""
+    if not missing(MIGRATIONS, _schema(connection, path, writes=writes), f"store {path}", writes=writes):
+        return
+    with transaction(connection):
+        found = _schema(connection, path, writes=True)  # again: another process may have been first
+        for number, step in enumerate(missing(MIGRATIONS, found, f"store {path}", writes=True), found + 1):
+            for statement in step:
+                connection.execute(statement)
+            connection.execute(SET_META, (number, "schema"))
+
+
+def _schema(connection: sqlite3.Connection, path: Path, *, writes: bool) -> int:
+    """The schema of the file's tables, 0 for an empty file that may be filled."""
+    names = [name for (name,) in connection.execute(TABLES)]
     if not names and writes:
-        with transaction(connection):
-            if not connection.execute(TABLES).fetchall():  # another process may have been first
-                for statement in CREATE:
-                    connection.execute(statement)
-                connection.executemany(ADD_META, [("schema", SCHEMA), ("indexed", 0)])
-        names = {"meta", "entries"}
-    if not {"meta", "entries"} <= names:
-        raise StoreError(
-            f"store {path}: expected the tables of a store, got {', '.join(sorted(names)) or 'none'}",
-            hint="the file belongs to another program; name another one",
-        )
-    found = connection.execute(META, ("schema",)).fetchone()[0]
-    if found != SCHEMA:
-        raise StoreError(
-            f"store {path}: expected schema {SCHEMA}, got schema {found}",
-            hint="a newer release of Roadworthy wrote it; upgrade this one",
-        )
+        return 0
+    if not {"meta", "entries"} <= set(names):
+        raise foreign(f"store {path}", names, "the file belongs to another program; name another one")
+    return int(connection.execute(META, ("schema",)).fetchone()[0])

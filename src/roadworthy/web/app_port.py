@@ -12,6 +12,9 @@ Answer = Json  # {"status": int, "body": {...}}
 class Desk(Protocol):
     """Where the rows of one system are answered. Called from one thread at a time; durable when it returns."""
 
+    def read(self, body: bytes) -> object | None:
+        """A row for `decide` from a body that is one plain row; None where it needs care. Never raises."""
+
     def decide(self, rows: list[object]) -> Sequence[Answer]:
         """One answer a row, in order: 200 with a decision, or 422 or 409 with an error."""
 
@@ -42,6 +45,21 @@ class App(Protocol):
 
     def ready(self) -> list[str]:
         """Why decisions cannot be taken now; empty when they can."""
+
+    def warnings(self) -> list[str]:
+        """What keeps decisions from being made by their models; they are taken all the same."""
+
+    def models(self) -> dict[str, Json]:
+        """How the model of each system stands."""
+
+    def halted(self, system: str) -> Json:
+        """Whether a system is halted, with the history of its halts. Raises NotFound."""
+
+    def halt(self, system: str, by: str, why: str) -> Json:
+        """Every decision takes the fallback from now on; durable when it returns. Raises NotFound, InputError."""
+
+    def lift(self, system: str, by: str, why: str) -> Json:
+        """The end of a halt; durable when it returns. Raises NotFound, InputError, Conflict."""
 
     def contract_schema(self, system: str) -> Json:
         """The JSON Schema of one input row. Raises NotFound."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from typing import Literal
 
@@ -22,6 +22,7 @@ class Desks:
         self._app = app
         self._most_rows = most_rows
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="desk")
+        self._readers: dict[str, Callable[[bytes], object | None]] = {}
         self._queues: dict[tuple[str, Verb], Coalescer[object, Answer]] = {}
 
     async def submit(self, system: str, verb: Verb, rows: list[object]) -> Sequence[Answer]:
@@ -32,6 +33,15 @@ class Desks:
         queue = self._queues.get((system, verb)) or await self._open(system, verb)
         return await queue.submit(rows) if rows else ()
 
+    async def submit_body(self, system: str, body: bytes) -> Answer | None:
+        """The answer to a body that its desk can read by itself as one row; None where it cannot, or is not open yet.
+
+        Raises Overloaded, or what the desk raised.
+        """
+        queue, read = self._queues.get((system, "decide")), self._readers.get(system)
+        row = read(body) if read else None
+        return (await queue.submit([row]))[0] if queue and row is not None else None
+
     async def drain(self) -> None:
         """Answer everything that was taken, then let the thread go."""
         await asyncio.gather(*(queue.drain() for queue in self._queues.values()))
@@ -41,5 +51,7 @@ class Desks:
         # The first desk of a system may load a model, so it is looked up off the event loop.
         desk = await asyncio.get_running_loop().run_in_executor(self._thread, self._app.desk, system)
         work = desk.decide if verb == "decide" else desk.outcomes
+        if verb == "decide":
+            self._readers[system] = desk.read
         made = Coalescer[object, Answer](work, self._thread, limit=self._most_rows)
         return self._queues.setdefault((system, verb), made)

@@ -22,6 +22,7 @@ def document(schemas: Mapping[str, Json]) -> Json:
         paths[f"/v1/systems/{system}/outcomes"] = {
             "post": _rows("Tell what turned out to be true", system, "Outcome", "Taken")
         }
+        paths[f"/v1/systems/{system}/halt"] = _halt(system)
     paths["/v1/decisions/{id}"] = {
         "get": _get("One decision with everything that led to it", "Trace", [_parameter("id", "path")])
     }
@@ -84,6 +85,15 @@ def _rows(summary: str, system: str, row: str, answer: str) -> Json:
     }
 
 
+def _halt(system: str) -> Json:
+    body = {"required": True, "content": _json(_of("by", by=_TEXT, why=_TEXT))}
+    return {
+        "get": _get("Whether the system is halted, with the history", "Halt"),
+        "post": {**_get("Halt the system: every decision takes the fallback", "Halt"), "requestBody": body},
+        "delete": {**_get("Lift the halt", "Halt"), "requestBody": body},
+    } | {"summary": f"Stop {system} at once, until a named person lifts it"}
+
+
 def _of(required: str, **properties: Json) -> Json:
     return {"type": "object", "required": required.split(), "properties": properties}
 
@@ -118,7 +128,9 @@ _SHARED: Json = {
                  release=_OBJECT, outcomes={"type": "array"}, store=_TEXT),
     "Outcome": {"type": "object", "description": "A row of the outcome's contract"},
     "Taken": {"type": "object"},
-    "Status": _of("status", status=_TEXT),
+    "Status": _of("status", status=_TEXT, warnings={"type": "array", "items": _TEXT}, models=_OBJECT),
+    "Halt": _of("system halted history", system=_TEXT, halted={"type": "boolean"}, by={"type": ["string", "null"]},
+                at={"type": ["string", "null"]}, why={"type": ["string", "null"]}, history={"type": "array"}),
     "Error": _of("error", error=_of("code message", code=_TEXT, message=_TEXT, hint=_TEXT,
                                     faults={"type": "array", "items": _FAULT})),
 }  # fmt: skip

@@ -26,10 +26,10 @@ def routes(app: App) -> list[HTTPRouteHandler]:
 
     @get("/readyz", sync_to_thread=True)
     def readyz() -> Response[bytes]:
-        """Whether decisions can be taken now, and why not."""
+        """Whether decisions can be taken now, and why not. With a warning they are taken, but not by their model."""
         reasons = app.ready()
         if not reasons:
-            return json_response({"status": "ready"})
+            return json_response({"status": "ready", "warnings": app.warnings(), "models": app.models()})
         faults = tuple({"path": "", "expected": "ready", "got": reason, "hint": ""} for reason in reasons)
         error = HttpError(503, "not_ready", "not ready: " + "; ".join(reasons), faults=faults)
         return json_response(error_body(error), error.status, error_headers(error))

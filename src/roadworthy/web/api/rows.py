@@ -6,7 +6,6 @@ They are a raw ASGI route of litestar: a row in and an answer out, with nothing 
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Sequence
 from typing import Any
 from urllib.parse import parse_qs
 
@@ -16,6 +15,7 @@ from roadworthy.errors import InputError
 from roadworthy.web.answers import HttpError, error_body, error_headers, explained, send_json
 from roadworthy.web.api.body import Gone, check_headers, parse, read
 from roadworthy.web.api.desks import Desks, Verb
+from roadworthy.web.api.halts import halting
 from roadworthy.web.app_port import Answer, App, Json
 
 BODY_LIMIT = 1 << 20
@@ -34,7 +34,9 @@ def route(app: App, desks: Desks, limit: int = BODY_LIMIT) -> ASGIRouteHandler:
     async def raw(scope: Any, receive: Any, send: Any) -> None:
         parts = scope["path"].removeprefix(MOUNT).strip("/").split("/")
         verb = VERBS.get(parts[1]) if len(parts) == 2 else None
-        if verb is None:
+        if len(parts) == 2 and parts[1] == "halt":
+            await _reply(send, halting(app, parts[0], scope, receive), f"{parts[0]} halt")
+        elif verb is None:
             await _reply(send, _nowhere(scope["path"]), "finding an address")
         elif verb == "decide" and scope["method"] == "GET":
             await _reply(send, _find(app, parts[0], scope), "finding a decision")
@@ -72,16 +74,18 @@ async def _take(desks: Desks, verb: Verb, system: str, scope: Any, receive: Any,
         allow = METHODS[verb]
         raise HttpError(405, "method", f"{scope['method']} is not for this address", hint=f"use {allow}", allow=allow)
     check_headers(scope["headers"], limit)
-    rows = parse(await read(receive, limit))
+    body = await read(receive, limit)
+    if verb == "decide" and (answer := await desks.submit_body(system, body)) is not None:
+        return _one(answer)
+    rows = parse(body)
     if isinstance(rows, list):
         return 200, await desks.submit(system, verb, rows), {}
     if not isinstance(rows, dict):
         raise InputError(f"expected one object or a list of objects, got {_kind(rows)}")
-    return _one(await desks.submit(system, verb, [rows]))
+    return _one((await desks.submit(system, verb, [rows]))[0])
 
 
-def _one(answers: Sequence[Answer]) -> Reply:
-    answer = answers[0]
+def _one(answer: Answer) -> Reply:
     body: Json = answer["body"]
     timing = body.get("timing")
     if not timing:

@@ -19,10 +19,10 @@ def page(app: App) -> View:
     cards, drawn = [], []
     for name in app.systems():
         report = app.report(name)
-        cards.append(_card(name, report))
+        cards.append({**_card(name, report), "halted": app.halted(name)["halted"]})
         drawn.append(_spark(report))
-    reasons = app.ready()
-    return View("Systems", "overview.html", {"systems": cards, "not_ready": reasons}, {"sparks": drawn, "size": SPARK})
+    data = {"systems": cards, "not_ready": app.ready(), "warnings": app.warnings()}
+    return View("Systems", "overview.html", data, {"sparks": drawn, "size": SPARK})
 
 
 def _card(name: str, report: Json | None) -> Json:

@@ -16,11 +16,11 @@ PATH = "/systems/{system:str}"
 
 def page(app: App, system: str) -> View:
     """The rehearsal page, or what to type where there is no rehearsal yet."""
-    report = app.report(system)
+    report, halt = app.report(system), app.halted(system)
     if report is None:
-        return View(system, "system_empty.html", {"system": system, "report": None})
+        return View(system, "system_empty.html", {"system": system, "report": None, "halt": halt})
     said = verdict(report)
-    data = {"system": system, "report": report, "verdict": said, "captured": captured(report["value"])}
+    data = {"system": system, "report": report, "halt": halt, "verdict": said, "captured": captured(report["value"])}
     calibration = report["calibration"][-1] if report["calibration"] else None
     shown = {
         "figures": figures(report),
