@@ -278,6 +278,21 @@ def test_data_that_is_not_there_is_named(place, roadworthy, tmp_path):
     assert "payments.csv" in said
 
 
+def test_a_slip_in_a_path_deletes_nothing(place, roadworthy, tmp_path):
+    """Other data that cannot be read is refused, and what was acquired before stays; so it is with --afresh."""
+    home = ("--system", place.system, "--home", tmp_path / "home")
+    assert roadworthy("acquire", *home, "--data", place.data)[0] == 0
+    before = roadworthy("data", *home, "--json")[1]
+    half = tmp_path / "half"
+    half.mkdir()
+    shutil.copy(place.data / "transactions.parquet", half)  # the outcomes are missing
+    for options in (("--data", half), ("--data", tmp_path / "typo"), ("--afresh",)):
+        refused(roadworthy, "acquire", *home, *options)
+        kept = json.loads(roadworthy("data", *home, "--json")[1])["tables"]
+        assert [each["snapshot"] for each in kept] == [each["snapshot"] for each in json.loads(before)["tables"]]
+        assert all(each["snapshot"]["rows"] for each in kept)
+
+
 def test_too_little_history_is_said(place, roadworthy, tmp_path):
     """Training on too few days says which part lacks what, and where."""
     data = small_world.write_tables(tmp_path / "data", *small_world.columns(days=5))

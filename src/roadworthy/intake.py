@@ -58,8 +58,7 @@ def remember_place(home: Home, project: Project, data: Path | None) -> None:
     place = {"folder": str(project.folder.absolute()), "data": str(data.absolute()) if data is not None else None}
     before = dict(home.store.list(PLACE)).get(project.system.name)
     if before is not None and before["data"] != place["data"]:
-        for name in SETS:
-            forget(home, project, name)
+        begin_anew(home, project, data)
     if before != place:
         home.store.append([], [(PLACE, project.system.name, place)])
 
@@ -88,8 +87,20 @@ def acquire_set(
     return pulled
 
 
-def forget(home: Home, project: Project, name: SetName) -> None:
-    """Begin a table anew: what was acquired is deleted, and the next pull reads its source from the start."""
+def begin_anew(home: Home, project: Project, data: Path | None = None) -> None:
+    """Delete what was acquired, so that the next pull reads the sources from the start.
+
+    Raises InputError, and deletes nothing, when one of the sources cannot be read: a slip in a path must cost nothing.
+    """
+    for name in SETS:
+        instead, contract = _instead(project, name, data), project.contracts[name]
+        source = open_source(declared_set(instead, name), project.folder, os.environ, contract.by_name)
+        next(iter(source.pages()), None)
+    for name in SETS:
+        _forget(home, project, name)
+
+
+def _forget(home: Home, project: Project, name: SetName) -> None:
     target = target_of(project, name, home.tables)
     last = last_pull(home.store, target)
     if last is not None:

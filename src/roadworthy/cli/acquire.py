@@ -13,7 +13,7 @@ from roadworthy.flows.declare import read_system
 from roadworthy.flows.drift import drift_in_words
 from roadworthy.flows.pulls import DONE
 from roadworthy.home import open_home
-from roadworthy.intake import SETS, acquire_set, forget, remember_place
+from roadworthy.intake import SETS, acquire_set, begin_anew, remember_place
 
 Afresh = Annotated[bool, Parameter(negative="", help="Delete what was acquired, and read the sources from the start.")]
 COUNTS = ("read", "new", "corrected", "late", "resent", "rejected")
@@ -26,8 +26,7 @@ def acquire(
     project = read_system(system)
     with open_home(home_of(home)) as opened, progress("acquiring", quiet=json) as report:
         if afresh:
-            for name in SETS:
-                forget(opened, project, name)
+            begin_anew(opened, project, data)
         remember_place(opened, project, data)
         pulled = [acquire_set(opened, project, name, data, progress=report) for name in SETS]
     if json:
@@ -62,7 +61,7 @@ def show(system: str, pulled: list[Pulled]) -> None:
             say(f"  {each.table}: {found}", "yellow")
         if each.counts.get("rejected"):
             say(
-                f"  {each.table}: {each.counts['rejected']:,} rows wait; `roadworthy quarantine {each.table}` says why",
+                f"  {each.table}: rows that wait: {each.counts['rejected']:,}; `roadworthy quarantine {each.table}` says why",
                 "yellow",
             )
         for rule in each.rules:

@@ -43,4 +43,4 @@ def _show(table: dict[str, Any]) -> None:
     if table["error"]:
         say(f"  the last pull failed: {table['error']}", "red")
     for reason in table["waiting"]:
-        say(f"  {reason['count']:,} rows wait: {reason['path']}: expected {reason['expected']}", "yellow")
+        say(f"  rows that wait: {reason['count']:,}; {reason['path']}: expected {reason['expected']}", "yellow")

@@ -14,7 +14,7 @@ from roadworthy.cli.serve import Port, serve_home
 from roadworthy.examples.fraud.simulate import simulate
 from roadworthy.flows.declare import read_system
 from roadworthy.home import open_home
-from roadworthy.intake import SETS, forget
+from roadworthy.intake import begin_anew
 from roadworthy.runs import run_rehearsal
 
 Days = Annotated[int, Parameter(help="Days of history to simulate.")]
@@ -39,8 +39,7 @@ def demo(
         with progress("simulating", quiet=json) as report:
             simulate(data, days=days, seed=seed, progress=lambda what: report(0, 1, what))
         with open_home(folder) as opened, progress("rehearsing", quiet=json) as report:
-            for name in SETS:  # another simulated world takes the last one's place
-                forget(opened, project, name)
+            begin_anew(opened, project, data)  # another simulated world takes the last one's place
             result = run_rehearsal(opened, project, data, seed=seed, progress=report).report
     if json:
         print_json(result)
