@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import json
 import re
@@ -332,11 +333,12 @@ def test_a_decision_is_traced_with_its_values(project, held):
 
 
 @pytest.fixture
-def roadworthy(capsysbinary):
-    """Run a command: (exit status, stdout, stderr)."""
+def roadworthy(capsysbinary, tmp_path):
+    """Run a command where there is no home, whatever was done in this checkout: (exit status, stdout, stderr)."""
 
     def command(*arguments):
-        status = run([str(each) for each in arguments])
+        with contextlib.chdir(tmp_path):
+            status = run([str(each) for each in arguments])
         out, err = capsysbinary.readouterr()
         return status, out.decode(), err.decode()
 
