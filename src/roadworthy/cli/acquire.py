@@ -59,11 +59,8 @@ def show(system: str, pulled: list[Pulled]) -> None:
     for each in pulled:
         for found in drift_in_words(each.drift):
             say(f"  {each.table}: {found}", "yellow")
-        if each.counts.get("rejected"):
-            say(
-                f"  {each.table}: rows that wait: {each.counts['rejected']:,}; `roadworthy quarantine {each.table}` says why",
-                "yellow",
-            )
+        if waiting := each.counts.get("rejected"):
+            say(f"  {each.table}: {waiting:,} rows wait; `roadworthy quarantine {each.table}` says why", "yellow")
         for rule in each.rules:
             if rule["verdict"] != "pass":
                 style = "red" if rule["severity"] == "error" else "yellow"
