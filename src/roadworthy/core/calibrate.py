@@ -55,5 +55,5 @@ def fit(scores: Floats, labels: Floats) -> Calibration:
 
 
 def _logs(scores: Floats) -> tuple[Floats, Floats]:
-    inside = np.clip(scores, EDGE, 1 - EDGE)
+    inside = np.minimum(np.maximum(scores, EDGE), 1 - EDGE)  # `np.clip` takes four times as long for a few rows
     return np.log(inside), -np.log1p(-inside)

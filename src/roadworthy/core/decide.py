@@ -10,7 +10,8 @@ facts are fetched between the two.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import replace
+from typing import NamedTuple
 
 import numpy as np
 
@@ -29,21 +30,20 @@ AUTO, REVIEW, GUARDRAIL, FALLBACK, TODAY, AUDIT = "auto", "review", "guardrail",
 HALTED = "halted"  # why there is no score
 
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Work:
-    """A batch on its way through the stages; arrays have shape (rows,)."""
+class Work(NamedTuple):
+    """A batch on its way through the stages; arrays have shape (rows,), and are empty until their stage has run."""
 
     rows: Batch
     facts: Batch
     ids: Sequence[bytes]
-    features: Batch = field(default_factory=lambda: Batch({}, 0))
-    score: Floats = field(default_factory=lambda: np.empty(0))
-    failed: Column = field(default_factory=lambda: np.empty(0, object))  # why there is no score, or None
-    probability: Floats = field(default_factory=lambda: np.empty(0))
+    features: Batch = Batch({}, 0)
+    score: Floats = np.empty(0)
+    failed: Column = np.empty(0, object)  # why there is no score, or None
+    probability: Floats = np.empty(0)
     judgement: Judgement | None = None
-    audited: Bools = field(default_factory=lambda: np.empty(0, np.bool_))
-    propensity: Floats = field(default_factory=lambda: np.empty(0))  # the chance that the outcome could be seen
-    tier: Column = field(default_factory=lambda: np.empty(0, object))
+    audited: Bools = np.empty(0, np.bool_)
+    propensity: Floats = np.empty(0)  # the chance that the outcome could be seen
+    tier: Column = np.empty(0, object)
     cases: Sequence[bytes] = ()
     reasons: Sequence[tuple[Reason, ...]] = ()
 
@@ -58,14 +58,14 @@ def derive(release: Release, work: Work) -> Work:
     length = len(work.rows)
     failed = text([None] * length)
     if release.predict is None:
-        return replace(work, failed=failed, features=Batch({}, length))
+        return work._replace(failed=failed, features=Batch({}, length))
 
     def features(rows: slice) -> Batch:
         columns = {**work.rows.take(rows).columns, **work.facts.take(rows).columns}
         return compute(release.features, columns, rows.stop - rows.start)
 
     computed = _each(features, slice(0, length), failed, lambda: _no_features(release))
-    return replace(work, failed=failed, features=replace(computed, categories=release.manifest.categories))
+    return work._replace(failed=failed, features=replace(computed, categories=release.manifest.categories))
 
 
 def score(release: Release, work: Work) -> Work:
@@ -73,7 +73,7 @@ def score(release: Release, work: Work) -> Work:
     length = len(work.rows)
     failed = work.failed.copy()
     if release.predict is None:
-        return replace(work, score=np.full(length, np.nan))
+        return work._replace(score=np.full(length, np.nan))
     predict = release.predict
 
     def scores(rows: slice) -> Batch:
@@ -92,12 +92,12 @@ def score(release: Release, work: Work) -> Work:
     raw = np.where(failed == None, raw, np.nan)  # noqa: E711  elementwise
     nonsense = ~((raw >= 0) & (raw <= 1)) & (failed == None)  # noqa: E711
     failed[nonsense] = "the model's score is not a number in [0, 1]"
-    return replace(work, score=_rounded(np.where(nonsense, np.nan, raw)), failed=failed)
+    return work._replace(score=_rounded(np.where(nonsense, np.nan, raw)), failed=failed)
 
 
 def calibrate(release: Release, work: Work) -> Work:
     """The score as a probability, rounded to the same quantum."""
-    return replace(work, probability=_rounded(release.calibration(work.score)))
+    return work._replace(probability=_rounded(release.calibration(work.score)))
 
 
 def judge(release: Release, work: Work) -> Work:
@@ -109,12 +109,9 @@ def judge(release: Release, work: Work) -> Work:
     if release.predict is not None:
         failed[judgement.unknown & (failed == None)] = "the value of an action is missing"  # noqa: E711  elementwise
     else:
-        forced = system.rule.when.fires(work.rows)
-        by_rule = text([system.decision.actions[0]] * len(work.rows))
-        by_rule[forced] = system.rule.then
-        guarded = np.array([bool(fired) for fired in judgement.guardrails], np.bool_)
-        judgement = replace(judgement, action=np.where(guarded, judgement.action, by_rule))
-    return replace(work, judgement=judgement, failed=failed)
+        by_rule = np.where(system.rule.when.fires(work.rows), system.decision.actions.index(system.rule.then), 0)
+        judgement = replace(judgement, chosen=np.where(judgement.guarded, judgement.chosen, by_rule))
+    return work._replace(judgement=judgement, failed=failed)
 
 
 def audit(release: Release, work: Work) -> Work:
@@ -126,19 +123,18 @@ def audit(release: Release, work: Work) -> Work:
     """
     judged, reviewers, length = work.judged, release.system.reviewers, len(work.rows)
     propensity, audited = np.ones(length), np.zeros(length, np.bool_)
-    hidden = ~np.isin(judged.action.astype(str), release.system.decision.reveals)
+    reveals = release.system.decision.reveals
+    hidden = np.array([action not in reveals for action in judged.actions])[judged.chosen]
     propensity[hidden] = 0.0
     if reviewers is None or not reviewers.audit or not hidden.any():
-        return replace(work, propensity=propensity, audited=audited)
-    free = np.flatnonzero(hidden & np.fromiter((not fired for fired in judged.guardrails), np.bool_, length))
+        return work._replace(propensity=propensity, audited=audited)
+    free = np.flatnonzero(hidden & ~judged.guarded)
     propensity[free] = reviewers.audit
     drawn = uniform("audit", [work.ids[row] for row in free.tolist()])
     audited[free] = np.array(drawn) < reviewers.audit
-    action, expected = judged.action.copy(), judged.expected.copy()
-    action[audited] = reviewers.action
-    expected[audited] = judged.review_value[audited]
-    judgement = replace(judged, action=action, expected=expected)
-    return replace(work, propensity=propensity, audited=audited, judgement=judgement)
+    chosen = np.where(audited, judged.actions.index(reviewers.action), judged.chosen)
+    judgement = replace(judged, chosen=chosen, expected=np.where(audited, judged.review_value, judged.expected))
+    return work._replace(propensity=propensity, audited=audited, judgement=judgement)
 
 
 def route(release: Release, work: Work) -> Work:
@@ -147,15 +143,15 @@ def route(release: Release, work: Work) -> Work:
     base = TODAY if release.predict is None else AUTO
     tier = text([base] * len(work.rows))
     reviewers = release.system.reviewers
-    to_review = judged.action == (reviewers.action if reviewers else None)
+    to_review = judged.chosen == (judged.actions.index(reviewers.action) if reviewers else -1)
     tier[to_review] = REVIEW
     tier[work.audited] = AUDIT
-    tier[np.array([bool(fired) for fired in judged.guardrails], np.bool_)] = GUARDRAIL
-    tier[(work.failed != None) & (tier != GUARDRAIL)] = FALLBACK  # noqa: E711  elementwise
+    tier[(work.failed != None) & ~judged.guarded] = FALLBACK  # noqa: E711  elementwise
+    tier[judged.guarded] = GUARDRAIL
     cases = [b""] * len(work.rows)
     for row in np.flatnonzero(to_review).tolist():
         cases[row] = case_id(work.ids[row])
-    return replace(work, tier=tier, cases=cases)
+    return work._replace(tier=tier, cases=cases)
 
 
 def explain(release: Release, work: Work) -> Work:
@@ -165,8 +161,10 @@ def explain(release: Release, work: Work) -> Work:
     """
     predict = release.predict
     if predict is None:
-        return replace(work, reasons=[()] * len(work.rows))
-    adverse = np.flatnonzero((work.judged.action != release.system.decision.actions[0]) & ~np.isnan(work.score))
+        return work._replace(reasons=[()] * len(work.rows))
+    adverse = np.flatnonzero((work.judged.chosen != 0) & ~np.isnan(work.score))
+    if not len(adverse):
+        return work._replace(reasons=[()] * len(work.rows))
     features, score = work.features.take(adverse), work.score[adverse]
 
     def scores(variants: Batch) -> Floats:
@@ -176,8 +174,6 @@ def explain(release: Release, work: Work) -> Work:
         listed = reasons_of(scores, features.take(rows), score[rows], release.reference)
         return Batch({"reasons": np.fromiter(listed, object, len(listed))}, len(listed))
 
-    if not len(adverse):
-        return replace(work, reasons=[()] * len(work.rows))
     unexplained = text([None] * len(adverse))
     each = _each(found, slice(0, len(adverse)), unexplained, lambda: {"reasons": np.fromiter([()], object, 1)})[
         "reasons"
@@ -185,7 +181,7 @@ def explain(release: Release, work: Work) -> Work:
     reasons: list[tuple[Reason, ...]] = [()] * len(work.rows)
     for row, known in zip(adverse.tolist(), each.tolist(), strict=True):
         reasons[row] = known
-    return replace(work, reasons=reasons)
+    return work._replace(reasons=reasons)
 
 
 def halt(release: Release, work: Work) -> Work:
@@ -195,14 +191,20 @@ def halt(release: Release, work: Work) -> Work:
     """
     length, decision = len(work.rows), release.system.decision
     nothing = np.full(length, np.nan)
-    return replace(
-        work,
+    return work._replace(
         features=Batch({}, length),
         score=nothing,
         failed=text([HALTED] * length),
         probability=nothing,
         judgement=Judgement(
-            text([decision.fallback] * length), nothing, nothing, nothing, [()] * length, np.ones(length, np.bool_)
+            decision.actions,
+            np.full(length, decision.actions.index(decision.fallback)),
+            nothing,
+            nothing,
+            nothing,
+            np.zeros(length, np.bool_),
+            [()] * length,
+            np.ones(length, np.bool_),
         ),
         audited=np.zeros(length, np.bool_),
         propensity=np.full(length, float(decision.fallback in decision.reveals)),

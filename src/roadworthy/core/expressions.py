@@ -19,7 +19,7 @@ import functools
 import math
 import operator
 from collections.abc import Callable, Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
@@ -74,11 +74,16 @@ class Expression:
     kind: TermKind = field(compare=False, repr=False)
     kinds: tuple[tuple[str, TermKind], ...] = field(compare=False, repr=False)
     evaluate: _Evaluate = field(compare=False, repr=False)
+    constant: float | None = field(default=None, compare=False, repr=False)  # its value where it reads no column
 
     def value(self, batch: Batch) -> Floats:
         """The value of each row, float64 of shape (length,); NaN where there is no answer."""
+        out = np.empty(len(batch), np.float64)
+        if self.constant is not None:
+            out[:] = self.constant
+            return out
         answer, undefined = self._run(batch)
-        out: Floats = np.array(np.broadcast_to(_number(answer), len(batch)), np.float64)
+        out[:] = _number(answer)
         out[undefined | ~np.isfinite(out)] = np.nan
         return out
 
@@ -124,7 +129,8 @@ def compile_expression(text: str, names: Mapping[str, TermKind] | Collection[str
         raise ExpressionError(text, 0, f"at most {MAX_NODES} parts", str(count))
     term = _term(scope, tree.body)
     used = tuple((name, kinds[name]) for name in scope.inputs)
-    return Expression(text, tuple(scope.inputs), term.kind, used, term.evaluate)
+    made = Expression(text, tuple(scope.inputs), term.kind, used, term.evaluate)
+    return made if scope.inputs else replace(made, constant=float(made.value(Batch({}, 1))[0]))
 
 
 class _Term(NamedTuple):

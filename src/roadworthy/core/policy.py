@@ -44,25 +44,25 @@ def payoffs(system: System, rows: Batch) -> dict[str, Payoff]:
 
 def _review(reviewers: Reviewers, direct: Mapping[str, Payoff], accuracy: float) -> Payoff:
     """A reviewer finds the truth with the declared accuracy and then takes the best action for what was found."""
-    true = np.stack([each.if_true for each in direct.values()])
-    false = np.stack([each.if_false for each in direct.values()])
-    if_found_true = np.argmax(true, axis=0)[None]
-    if_found_false = np.argmax(false, axis=0)[None]
-
-    def pick(values: Floats, chosen: Ints) -> Floats:
-        return np.asarray(np.take_along_axis(values, chosen, axis=0)[0])
-
+    true = np.array([each.if_true for each in direct.values()])
+    false = np.array([each.if_false for each in direct.values()])
+    if_found_true, if_found_false = np.argmax(true, axis=0), np.argmax(false, axis=0)
     right, wrong = accuracy, 1 - accuracy
     return Payoff(
-        right * pick(true, if_found_true) + wrong * pick(true, if_found_false) - reviewers.cost,
-        right * pick(false, if_found_false) + wrong * pick(false, if_found_true) - reviewers.cost,
+        right * _pick(true, if_found_true) + wrong * _pick(true, if_found_false) - reviewers.cost,
+        right * _pick(false, if_found_false) + wrong * _pick(false, if_found_true) - reviewers.cost,
     )
+
+
+def _pick(table: Floats, chosen: Ints) -> Floats:
+    """Of a table of shape (actions, rows) the value of each row's chosen action, shape (rows,)."""
+    return table[chosen, np.arange(len(chosen))]
 
 
 def best_action(system: System, rows: Batch, found: Bools) -> Column:
     """The action a reviewer takes for rows found true or not, shape (rows,)."""
     direct = [(each.action, each.if_true.value(rows), each.if_false.value(rows)) for each in system.value]
-    values = np.stack([np.where(found, true, false) for _, true, false in direct])
+    values = np.array([np.where(found, true, false) for _, true, false in direct])
     names = text(action for action, _, _ in direct)
     return np.asarray(names[np.argmax(values, axis=0)])
 
@@ -71,46 +71,50 @@ def best_action(system: System, rows: Batch, found: Bools) -> Column:
 class Judgement:
     """What the policy chose for each row, before and after its guardrails."""
 
-    action: Column
+    actions: tuple[str, ...]  # as they are declared
+    chosen: Ints  # positions among them
     expected: Floats  # money, of the action taken
     review_gain: Floats  # what a review is worth over the best action without one, before its price
     review_value: Floats  # what a review is worth at all; NaN without reviewers
-    guardrails: Sequence[tuple[int, ...]]  # positions of the guardrails that fired, in the declared order
+    guarded: Bools  # a guardrail fired
+    guardrails: Sequence[tuple[int, ...]]  # positions of those that fired, in the declared order
     unknown: Bools  # no value could be put on some action: it was the fallback's turn
+
+    @property
+    def action(self) -> Column:
+        """The name of each row's action."""
+        return np.asarray(text(self.actions)[self.chosen])
 
 
 def judge(system: System, rows: Batch, probability: Floats, price: Floats) -> Judgement:
     """Choose each row's action. Rows without a probability take the declared fallback."""
-    pays = payoffs(system, rows)
-    expected = {action: pay.expected(probability) for action, pay in pays.items()}
-    gain = np.full(len(rows), -np.inf)
-    review_value = np.full(len(rows), np.nan)
-    offered = dict(expected)
+    actions, length = system.decision.actions, len(rows)
+    money = np.array([pay.expected(probability) for pay in payoffs(system, rows).values()])
+    gain, review_value, offered = np.full(length, -np.inf), np.full(length, np.nan), money
     if system.reviewers is not None:
-        review = system.reviewers.action
-        others = np.stack([value for action, value in expected.items() if action != review])
-        gain, review_value = expected[review] - others.max(axis=0), expected[review]
-        offered[review] = expected[review] - price
-    table = np.stack(list(offered.values()))
-    unknown = np.asarray(np.isnan(table).any(axis=0))
-    chosen = np.argmax(np.where(np.isnan(table), -np.inf, table), axis=0)
-    fallback = system.decision.actions.index(system.decision.fallback)
-    chosen = np.where(unknown, fallback, chosen)
-    chosen, fired = _guard(system, rows, chosen)
-    money = np.stack(list(expected.values()))
-    taken = np.take_along_axis(money, chosen[None], axis=0)[0]
-    return Judgement(text(system.decision.actions)[chosen], taken, gain, review_value, fired, unknown)
+        review = actions.index(system.reviewers.action)
+        others = money[np.arange(len(actions)) != review].max(axis=0)
+        gain, review_value, offered = money[review] - others, money[review], money.copy()
+        offered[review] -= price
+    unknown = np.isnan(offered).any(axis=0)
+    if unknown.any():
+        chosen = np.argmax(np.where(np.isnan(offered), -np.inf, offered), axis=0)
+        chosen[unknown] = actions.index(system.decision.fallback)
+    else:
+        chosen = np.argmax(offered, axis=0)
+    guarded, fired = _guard(system, rows, chosen)
+    return Judgement(actions, chosen, _pick(money, chosen), gain, review_value, guarded, fired, unknown)
 
 
-def _guard(system: System, rows: Batch, chosen: Ints) -> tuple[Ints, list[tuple[int, ...]]]:
-    """Guardrails in their declared order; a later one has the last word."""
+def _guard(system: System, rows: Batch, chosen: Ints) -> tuple[Bools, list[tuple[int, ...]]]:
+    """Change what was chosen by the guardrails in their declared order; a later one has the last word."""
     fires = [guardrail.when.fires(rows) for guardrail in system.guardrails]
     for guardrail, fired in zip(system.guardrails, fires, strict=True):
-        chosen = np.where(fired, system.decision.actions.index(guardrail.then), chosen)
+        chosen[fired] = system.decision.actions.index(guardrail.then)
     if not any(fired.any() for fired in fires):
-        return chosen, [()] * len(rows)
-    table = np.stack(fires, axis=1)
-    return chosen, [tuple(np.flatnonzero(row).tolist()) for row in table]
+        return np.zeros(len(rows), np.bool_), [()] * len(rows)
+    table = np.array(fires).T
+    return table.any(axis=1), [tuple(np.flatnonzero(row).tolist()) for row in table]
 
 
 def shadow_price(gains: Floats, days: float, capacity: float) -> float:

@@ -77,7 +77,7 @@ class Guard:
         work = decide_rows(self._guarded or release, rows, facts, ids, stages)
         if self.remote is None:
             return work
-        return replace(work, facts=work.facts.with_columns({RESPONSE: text(self._said)}))
+        return work._replace(facts=work.facts.with_columns({RESPONSE: text(self._said)}))
 
     def probe(self) -> None:
         """Ask a remote model for rows whose scores are known. Another answer is a silent change until it is undone.
