@@ -52,7 +52,7 @@ Row = tuple[int, dict[str, tuple[str, ...]], bytes]
 class Sizes:
     """How much the store holds back, and how much it does at a time."""
 
-    ids: int = 1 << 17  # in memory worth moving to the table: 2 MB, read again in a moment after a crash
+    ids: int = 1 << 16  # in memory worth moving to the table: 12 MB, read again in a moment after a crash
     slice: int = 1 << 13  # ids moved in one transaction; an append waits for one slice at most
     wal: int = 4 << 20  # bytes worth a checkpoint
     page: int = 4 << 20  # bytes of packed entries that a scan holds at a time
@@ -111,7 +111,7 @@ class SQLiteStore:
         taken = [entry for entry in entries if entry.items]
         blobs = _pack_all(taken)
         with self._lock, explained(self.path):
-            writer, before = self._writing(), self._recent.state()
+            writer, noted = self._writing(), dict[int, builtins.list[int]]()
             try:
                 with transaction(writer):
                     check(entries, lambda system, stream: _last(writer, system, stream))
@@ -119,10 +119,12 @@ class SQLiteStore:
                     for entry, blob in zip(taken, blobs, strict=True):
                         number = self._insert(writer, entry, blob)
                         # Before the commit: whoever sees the entry in the log must also find its ids.
-                        self._recent.note(number, prefixes([item.id for item in entry.items]))
+                        noted[number] = prefixes([item.id for item in entry.items]).tolist()
+                        self._recent.note(number, noted[number])
                     writer.executemany(tables.ADD_DOCUMENT, bodies)
             except BaseException:
-                self._recent.restore(before)
+                for number in reversed(noted):
+                    self._recent.forget(number, noted[number])
                 self._codes.clear()  # a code that was given in this transaction is gone
                 raise
             self._unchecked += sum(map(len, blobs)) + sum(len(body) for _, _, body in bodies) + (1 << 14)
@@ -168,14 +170,14 @@ class SQLiteStore:
         wanted = set(ids)
         if not wanted:
             return {}
-        keys = prefixes(sorted(wanted))
+        keys = prefixes(list(wanted)).tolist()
         with self._reading() as reader:
             if self._writer is None:  # another process appends
                 with self._lock:
                     self._recent.catch_up(reader, f"store {self.path}")
             # First what is in memory: ids move from there to the table, so in this order none is missed.
-            at = set(self._recent.index.find(keys).tolist())
-            listed = "[" + ",".join(map(str, keys.tolist())) + "]"
+            at = self._recent.find(keys)
+            listed = "[" + ",".join(map(str, sorted(keys))) + "]"
             at.update(found for (found,) in reader.execute(tables.PLACES, (listed,)))
             return self._collect(reader, system, wanted, sorted(at))
 
