@@ -35,13 +35,13 @@ DTYPES: Mapping[Kind, np.dtype[Any]] = MappingProxyType(
 class Batch:
     """Named columns of equal length, each of one kind.
 
-    `columns` maps a name to an array of shape (length,). `categories` gives, for text columns that a model
-    reads, the values in the order of their codes; a value that is not among them counts as missing.
+    `columns` maps a name to an array of shape (length,). `categories` gives, for text columns that a model reads, the
+    code of each value, in the order of the codes; a value that is not among them counts as missing.
     """
 
     columns: Mapping[str, Column]
     length: int
-    categories: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
+    categories: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
 
     def __len__(self) -> int:
         return self.length
@@ -80,10 +80,10 @@ class Batch:
 
         Raises TypeError for a time column: a feature should say which number it means.
         """
-        out = np.empty((self.length, len(self.columns)), np.float64)
-        for position, (name, column) in enumerate(self.columns.items()):
-            out[:, position] = self._numbers(name, column)
-        return out
+        if not self.columns:
+            return np.empty((self.length, 0), np.float64)
+        columns = [self._numbers(name, column) for name, column in self.columns.items()]
+        return np.ascontiguousarray(np.array(columns).T)  # twice as fast for a few rows as one column after the other
 
     def to_pandas(self) -> Any:
         """A pandas DataFrame with text columns as categoricals. Needs pandas, which only such models need."""
@@ -101,9 +101,14 @@ class Batch:
         if column.dtype == np.float64:
             return column
         if kind_of(column) == "text":
-            codes = {value: float(code) for code, value in enumerate(self.categories.get(name, ()))}
+            codes = self.categories.get(name, {})
             return np.array(list(map(codes.get, column.tolist())), np.float64)  # None becomes NaN
         raise TypeError(f"column '{name}' is a time; a model needs a number made from it")
+
+
+def coded(categories: Mapping[str, Sequence[str]]) -> dict[str, dict[str, float]]:
+    """For each text column the code of each of its values: its position."""
+    return {name: {value: float(code) for code, value in enumerate(values)} for name, values in categories.items()}
 
 
 def batch(columns: Mapping[str, Column]) -> Batch:

@@ -17,7 +17,7 @@ from typing import Any, Literal, NamedTuple, TypeAlias
 
 import numpy as np
 
-from roadworthy.core.batch import Batch, Bools, Column, Floats, Kind, missing
+from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints, Kind, missing
 from roadworthy.core.quality import SetRule, SlaProperty
 
 MAX_INTEGER = 2.0**53  # float64 holds every integer up to here
@@ -136,13 +136,13 @@ class Contract:
 
 
 class Limits(NamedTuple):
-    """The commonest rules of numbers, side by side. Arrays have shape (names,) or (names, 1); `others` are the rest."""
+    """The commonest rules of numbers, side by side. Arrays have shape (names, 1); `others` are the rest."""
 
     names: tuple[str, ...]
     low: Floats
     high: Floats
     required: Bools
-    whole: Bools
+    whole: Ints  # which of the names are integers, shape (integers,)
     others: tuple[Rule, ...]
 
 
@@ -175,10 +175,12 @@ def keeps(contract: Contract, batch: Batch) -> Bools:
     kept = np.ones(len(batch), np.bool_)
     if limits.names:
         numbers = np.array([batch[name] for name in limits.names])
-        kept &= ~((numbers < limits.low) | (numbers > limits.high)).any(axis=0)
-        kept &= ~np.isnan(numbers[limits.required]).any(axis=0)
-        if limits.whole.any():
-            kept &= _whole(numbers[limits.whole]).all(axis=0)
+        broken = numbers < limits.low
+        broken |= numbers > limits.high
+        broken |= np.isnan(numbers) & limits.required
+        kept = ~np.logical_or.reduce(broken)
+        if len(limits.whole):
+            kept &= np.logical_and.reduce(_whole(numbers[limits.whole]))
     for rule in limits.others:
         kept &= rule.verdict(batch)
     return kept
@@ -319,8 +321,8 @@ def _limits_of(contract: Contract) -> Limits:
         tuple(field.name for field in numbers),
         column((field.minimum for field in numbers), -most),
         column((field.maximum for field in numbers), most),
-        np.array([field.required for field in numbers], np.bool_),
-        np.array([field.logical_type == "integer" for field in numbers], np.bool_),
+        np.array([field.required for field in numbers], np.bool_)[:, None],
+        np.flatnonzero([field.logical_type == "integer" for field in numbers]),
         tuple(rule for rule in contract.rules if rule.name not in covered),
     )
 

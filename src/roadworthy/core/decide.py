@@ -65,7 +65,7 @@ def derive(release: Release, work: Work) -> Work:
         return compute(release.features, columns, rows.stop - rows.start)
 
     computed = _each(features, slice(0, length), failed, lambda: _no_features(release))
-    return work._replace(failed=failed, features=replace(computed, categories=release.manifest.categories))
+    return work._replace(failed=failed, features=Batch(computed.columns, length, release.categories))
 
 
 def score(release: Release, work: Work) -> Work:

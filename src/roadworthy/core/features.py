@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -62,10 +63,15 @@ def compute(features: Sequence[Feature], columns: Mapping[str, Column], length: 
     `columns` holds the input columns and the facts. Raises FeatureError, naming the feature.
     """
     known = dict(columns)
-    for feature in in_order(features) if any(each.function for each in features) else ():
-        if feature.function is not None:
-            known[feature.name] = _call(feature, known, length)
+    for feature in _to_call(tuple(features)):
+        known[feature.name] = _call(feature, known, length)
     return Batch({feature.name: known[feature.name] for feature in features}, length)
+
+
+@lru_cache(maxsize=64)
+def _to_call(features: tuple[Feature, ...]) -> tuple[Feature, ...]:
+    """Those that are functions, in order; the same for every batch of a release."""
+    return tuple(feature for feature in in_order(features) if feature.function is not None)
 
 
 def _call(feature: Feature, known: Mapping[str, Column], length: int) -> Column:

@@ -114,7 +114,7 @@ def _guard(system: System, rows: Batch, chosen: Ints) -> tuple[Bools, list[tuple
     if not any(fired.any() for fired in fires):
         return np.zeros(len(rows), np.bool_), [()] * len(rows)
     table = np.array(fires).T
-    return table.any(axis=1), [tuple(np.flatnonzero(row).tolist()) for row in table]
+    return np.asarray(table.any(axis=1)), [tuple(np.flatnonzero(row).tolist()) for row in table]
 
 
 def shadow_price(gains: Floats, days: float, capacity: float) -> float:

@@ -112,7 +112,7 @@ def encode_header(header: Header | OutcomeHeader) -> bytes:
     return _encode(header)
 
 
-def headers(*columns: Sequence[Any]) -> list[bytes]:
+def headers(columns: Sequence[Sequence[Any]]) -> list[bytes]:
     """The canonical bytes of many headers, from the columns of `Header` in its order."""
     return [_encode(row) for row in zip(*columns, strict=True)]
 

@@ -22,8 +22,10 @@ REJECTED_BYTES = 4096  # of a rejected row, kept so that bad input cannot fill t
 
 @dataclass(frozen=True, slots=True)
 class Written:
-    """Records in the order of their rows: ids, macs, encoded records, and what their leaves are made of."""
+    """Records in the order of their rows: ids, macs, encoded records, and what they and their leaves are made of."""
 
+    columns: tuple[Sequence[Any], ...]  # of the headers, in the order of `record.Header`
+    timing: tuple[float, ...]  # milliseconds, one for all
     ids: list[bytes]
     macs: list[int]
     records: list[bytes]
@@ -41,15 +43,18 @@ def decisions(
     """The records of decided rows: `rows` in the contract's columns, `known` in microseconds."""
     judged, ids = work.judged, list(work.ids)
     size = len(ids)
-    headers = record.headers(
+    columns: tuple[Sequence[Any], ...] = (
         [record.VERSION] * size, seqs, ["decision"] * size, ids, [release.system.name] * size,
-        [bytes.fromhex(release.digest)] * size, [CHAMPION] * size,
+        [release.digest_bytes] * size, [CHAMPION] * size,
         microseconds(rows[release.system.decision.at]).tolist(), known.tolist(), judged.action.tolist(),
         work.tier.tolist(), _whole(work.score), _whole(work.probability), _whole(judged.expected),
         _whole(judged.review_gain), millionths(work.propensity).tolist(), work.cases, _codes(release, work),
     )  # fmt: skip
+    headers = record.headers(columns)
     inputs, facts, reasons = record.bodies(rows), record.bodies(work.facts), _reasons(release, work)
     return Written(
+        columns,
+        timing,
         ids,
         [record.mac(key, body) for body in inputs],
         record.encode_all(headers, (inputs, facts, reasons), timing),
@@ -58,7 +63,7 @@ def decisions(
     )
 
 
-def rejection(release: Release, id: bytes, seq: int, came: Any, faults: Sequence[Fault], conflict: bool) -> Written:
+def rejection(release: Release, id: bytes, seq: int, came: Any, faults: Sequence[Fault], conflict: bool) -> bytes:
     """The record of one rejected row: what came (cut to `REJECTED_BYTES`) and what is wrong with it."""
     digest, codes = bytes.fromhex(release.digest), ("conflict",) if conflict else ()
     header = record.Header(
@@ -66,9 +71,8 @@ def rejection(release: Release, id: bytes, seq: int, came: Any, faults: Sequence
         None, 0, b"", codes,
     )  # fmt: skip
     said = [(each.path, each.expected, each.got, each.hint) for each in faults]
-    parts = ([record.body(str(came)[:REJECTED_BYTES])], [record.body(said)], [record.EMPTY])
-    headers = [record.encode_header(header)]
-    return Written([id], [0], record.encode_all(headers, parts, ()), headers, parts)
+    parts = record.body(str(came)[:REJECTED_BYTES]), record.body(said), record.EMPTY
+    return record.encode(record.encode_header(header), tuple(map(record.Part, parts)))
 
 
 def _codes(release: Release, work: Work) -> list[tuple[str, ...]]:

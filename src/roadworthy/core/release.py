@@ -9,12 +9,13 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Any
 
 import msgspec
 import numpy as np
 
-from roadworthy.core.batch import Batch, Floats
+from roadworthy.core.batch import Batch, Floats, coded
 from roadworthy.core.calibrate import Calibration
 from roadworthy.core.contract import MAX_INTEGER, Contract, Fault, Field, quantum
 from roadworthy.core.explain import Reference
@@ -51,7 +52,7 @@ def digest_of(manifest: Manifest) -> str:
     return hashlib.sha256(canonical(manifest)).hexdigest()
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Release:
     """A release that is ready to decide: nothing in it is read or computed again for a batch."""
 
@@ -69,6 +70,16 @@ class Release:
     def reference(self) -> Reference:
         return self.manifest.reference
 
+    @cached_property
+    def categories(self) -> Mapping[str, Mapping[str, float]]:
+        """For each text feature the code of each value that the model knows."""
+        return coded(self.manifest.categories)
+
+    @cached_property
+    def digest_bytes(self) -> bytes:
+        """The digest, 32 bytes."""
+        return bytes.fromhex(self.digest)
+
     def facts(self) -> tuple[Fact, ...]:
         """The facts its views answer, in their order."""
         return tuple(fact for view in self.views for fact in facts_of(view))
@@ -79,15 +90,19 @@ class Release:
 
     def too_large(self, rows: Batch) -> dict[int, list[Fault]]:
         """Rows with a number that the views' exact sums could not hold (over 2**53 of its quanta), with the fault."""
-        added = {fact.column for fact in self.facts() if fact.aggregate in ("sum", "mean", "min", "max")}
         found: dict[int, list[Fault]] = {}
-        for name, unit in self.quanta().items() if added else ():
-            limit = MAX_INTEGER * unit
-            for row in np.flatnonzero(np.abs(rows[name]) > limit).tolist() if name in added else ():
+        for name, limit in self._limits.items():
+            for row in np.flatnonzero(np.abs(rows[name]) > limit).tolist():
                 got = f"{rows[name][row]:g}"
                 fault = Fault(f"$.{name}", f"a number within {limit:,.0f}", got, "a larger `multipleOf` allows more")
                 found.setdefault(row, []).append(fault)
         return found
+
+    @cached_property
+    def _limits(self) -> dict[str, float]:
+        """The largest absolute value of every column that enters exact sums."""
+        added = {fact.column for fact in self.facts() if fact.aggregate in ("sum", "mean", "min", "max")}
+        return {name: MAX_INTEGER * unit for name, unit in self.quanta().items() if name in added}
 
 
 def descriptions_of(

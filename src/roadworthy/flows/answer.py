@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
+
+from msgspec.structs import astuple
 
 from roadworthy.core import record
 from roadworthy.core.contract import Fault
@@ -35,18 +37,31 @@ def decisions_by_id(taken: Taken) -> dict[bytes, Item]:
 
 
 def _answers(taken: Taken) -> list[Answer]:
-    statuses = taken.status.tolist()
-    fresh = taken.fresh
-    stored = decisions_by_id(taken) if REPEATED in statuses else fresh
-    return [_answer(taken, row, status, fresh if status == TAKEN else stored) for row, status in enumerate(statuses)]
+    statuses, fresh = taken.status.tolist(), _fresh(taken)
+    stored = decisions_by_id(taken) if REPEATED in statuses else {}
+    return [
+        {"status": 200, "body": next(fresh)}
+        if status == TAKEN
+        else {"status": 200, "body": decision(stored[taken.ids[row]])}
+        if status == REPEATED
+        else _refused(status, taken.faults[row])
+        for row, status in enumerate(statuses)
+    ]
 
 
-def _answer(taken: Taken, row: int, status: int, stored: Mapping[bytes, Item]) -> Answer:
-    if status in STATUS:
-        code, message = ("conflict", "this id came before with another body") if status == CONFLICT else (
-            "rejected", "the row does not keep its contract")  # fmt: skip
-        return {"status": STATUS[status], "body": {"error": refusal(code, message, taken.faults[row])}}
-    return {"status": 200, "body": decision(stored[taken.ids[row]])}
+def _fresh(taken: Taken) -> Iterator[dict[str, Any]]:
+    """The decisions made now, from the very columns that their records were written from."""
+    written = taken.written
+    assert written is not None, "decided rows have records"
+    timing = _timing(written.timing)
+    for reasons, header in zip(written.parts[2], zip(*written.columns, strict=True), strict=True):
+        yield _told(header, reasons, timing)
+
+
+def _refused(status: int, faults: Sequence[Fault]) -> Answer:
+    code, message = ("conflict", "this id came before with another body") if status == CONFLICT else (
+        "rejected", "the row does not keep its contract")  # fmt: skip
+    return {"status": STATUS[status], "body": {"error": refusal(code, message, faults)}}
 
 
 def refusal(code: str, message: str, faults: Sequence[Fault]) -> dict[str, Any]:
@@ -58,33 +73,46 @@ def refusal(code: str, message: str, faults: Sequence[Fault]) -> dict[str, Any]:
 def decision(item: Item) -> dict[str, Any]:
     """The JSON of a stored decision: what its caller is told, now and whenever it is asked again."""
     stored = record.decode(item.record)
-    header = record.header_of(stored)
-    probability, codes, reasons = _units(header.probability), header.codes, stored.parts[2].body
+    return _told(astuple(record.header_of(stored)), stored.parts[2].body, _timing(stored.timing))
+
+
+def _told(header: tuple[Any, ...], reasons: bytes, timing: dict[str, float]) -> dict[str, Any]:
+    """One layout for what was decided now and for what is read again, so that both tell the same.
+
+    `header` holds the fields of a `record.Header` in their order.
+    """
+    _, _, _, id, system, release, arm, at, _, action, tier, score, probability, expected, _, _, case, codes = header
     return {
-        "decision_id": header.id.hex(),
-        "system": header.system,
-        "release": header.release.hex(),
-        "arm": header.arm,
-        "at": iso(header.at),
-        "action": header.action,
-        "tier": header.tier,
-        "score": _units(header.score),
-        "probability": probability,
-        "confidence": None if probability is None else round(max(probability, 1 - probability), 6),
+        "decision_id": id.hex(),
+        "system": system,
+        "release": release.hex(),
+        "arm": arm,
+        "at": iso(at),
+        "action": action,
+        "tier": tier,
+        "score": _units(score),
+        "probability": _units(probability),
+        "confidence": None if probability is None else _units(max(probability, record.QUANTUM - probability)),
         "prediction_set": None,
-        "reasons": []
-        if reasons == record.EMPTY
-        else [
-            {"feature": feature, "value": value, "usual": usual, "contribution": contribution, "text": words}
-            for feature, value, usual, contribution, words in record.values(reasons)
-        ],
-        "case_id": header.case.hex() or None,
+        "reasons": [] if reasons == record.EMPTY else _reasons(reasons),
+        "case_id": case.hex() or None,
         "fallback": bool(codes) and any(code.startswith("fallback:") for code in codes),
         "codes": list(codes),
         "guardrails": [code.removeprefix("guardrail:") for code in codes if code.startswith("guardrail:")],
-        "expected_value": _units(header.expected_value),
-        "timing": dict(zip(("parse", "prefetch", "decide"), stored.timing, strict=False)),
+        "expected_value": _units(expected),
+        "timing": timing,
     }
+
+
+def _reasons(body: bytes) -> list[dict[str, Any]]:
+    return [
+        {"feature": feature, "value": value, "usual": usual, "contribution": contribution, "text": words}
+        for feature, value, usual, contribution, words in record.values(body)
+    ]
+
+
+def _timing(stages: Sequence[float]) -> dict[str, float]:
+    return dict(zip(("parse", "prefetch", "decide"), stages, strict=False))
 
 
 def _units(millionths: int | None) -> float | None:

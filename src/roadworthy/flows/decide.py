@@ -198,7 +198,7 @@ class Desk:
         if conflict or not taken.ids[row]:  # its own id belongs to another row, or is absent
             taken.ids[row] = decision_id(self.release.system.name, f"\0rejection {seq}")
         written = rejection(self.release, taken.ids[row], seq, raw(row), taken.faults[row], conflict)
-        taken.items.insert(place, Item(written.ids[0], 0, written.records[0]))
+        taken.items.insert(place, Item(taken.ids[row], 0, written))
 
 
 def _wrong(

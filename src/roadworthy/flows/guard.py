@@ -245,7 +245,7 @@ def warm(guard: Guard) -> None:
         for feature in release.features
     }
     with suppress(Exception):  # a pipeline may refuse such a row; it is warm all the same
-        release.predict(Batch(row, 1, release.manifest.categories))
+        release.predict(Batch(row, 1, release.categories))
 
 
 def _has_a_score(answer: Answered) -> bool:

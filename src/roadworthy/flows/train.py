@@ -17,7 +17,7 @@ from typing import Any
 import numpy as np
 
 from roadworthy.core.aggregate import positions
-from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints
+from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints, coded
 from roadworthy.core.calibrate import fit as fit_calibration
 from roadworthy.core.decide import SCORE_QUANTUM, UNTIL_JUDGED, Work, decide
 from roadworthy.core.evidence import Estimate, estimate, estimate_sum
@@ -131,14 +131,14 @@ def fit(
     parts = split(project.system, examples, until)
     features = features_of(project, parts.train)
     categories = categories_of(features)
-    features = replace(features, categories=categories)
+    features = replace(features, categories=coded(categories))
     fitted = _trained(train, features, parts.train.labels, seed)
     loader = loader_for(fitted)
     data = loader.save(fitted)
     predict = loader.load(data).predict
 
     def scores(part: Examples) -> Floats:
-        raw = predict(replace(features_of(project, part), categories=categories))
+        raw = predict(replace(features_of(project, part), categories=coded(categories)))
         return np.rint(np.asarray(raw, np.float64) / SCORE_QUANTUM) * SCORE_QUANTUM
 
     calibration = fit_calibration(scores(parts.calibrate), parts.calibrate.labels)
