@@ -7,13 +7,17 @@ from typing import Any
 
 from roadworthy.core import record
 from roadworthy.core.contract import Fault
-from roadworthy.flows.decide import CONFLICT, REJECTED, REPEATED, TAKEN, Desk, Taken, decision_of, iso
+from roadworthy.flows.decide import CONFLICT, REJECTED, REPEATED, TAKEN, UNRECORDED, Desk, Taken, decision_of, iso
 from roadworthy.flows.inputs import parse_rows
 from roadworthy.flows.swift import Swift, plain
 from roadworthy.ports import Item
 
-Answer = dict[str, Any]  # {"status": 200 | 409 | 422, "body": {...}}
-STATUS = {CONFLICT: 409, REJECTED: 422}
+Answer = dict[str, Any]  # {"status": 200 | 409 | 422 | 429, "body": {...}, "spent": seconds of its batch's stages}
+REFUSED = {
+    CONFLICT: (409, "conflict", "this id came before with another body"),
+    REJECTED: (422, "rejected", "the row does not keep its contract"),
+    UNRECORDED: (429, "too_many_rejections", "the row cannot be taken, and is not on record: too many bad rows came"),
+}
 
 
 def decide_rows(desk: Desk, rows: Sequence[object], swift: Swift | None = None) -> list[Answer]:
@@ -42,11 +46,11 @@ def _answers(taken: Taken) -> list[Answer]:
 
 
 def _answer(taken: Taken, row: int, status: int, stored: Mapping[bytes, Item]) -> Answer:
-    if status in STATUS:
-        code, message = ("conflict", "this id came before with another body") if status == CONFLICT else (
-            "rejected", "the row does not keep its contract")  # fmt: skip
-        return {"status": STATUS[status], "body": {"error": refusal(code, message, taken.faults[row])}}
-    return {"status": 200, "body": decision(stored[taken.ids[row]])}
+    if status in REFUSED:
+        number, code, message = REFUSED[status]
+        said = {"error": refusal(code, message, taken.faults[row])}
+        return {"status": number, "body": said, "spent": taken.spent}
+    return {"status": 200, "body": decision(stored[taken.ids[row]]), "spent": taken.spent}
 
 
 def refusal(code: str, message: str, faults: Sequence[Fault]) -> dict[str, Any]:
