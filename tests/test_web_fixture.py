@@ -16,6 +16,7 @@ from pathlib import Path
 from random import Random
 from typing import Any
 
+from roadworthy.core.openmetrics import Family
 from roadworthy.errors import NotFound, nearest
 
 HERE = Path(__file__).parent
@@ -195,7 +196,8 @@ class FakeDesk:
         id = digest(row.get("transaction_id"))[:32]
         if self.taken.setdefault(id, row) != row:
             return {"status": 409, "body": {"error": {"code": "conflict", "message": "the body changed", "hint": ""}}}
-        return {"status": 200, "body": make_decision(id, row, "block" if row["tx_amount"] > 1000 else "approve")}
+        body = make_decision(id, row, "block" if row["tx_amount"] > 1000 else "approve")
+        return {"status": 200, "body": body, "spent": (0.000004, 0.000021, 0.000187, 0.000402)}
 
 
 def make_table() -> dict[str, Any]:
@@ -280,6 +282,10 @@ class FakeApp:
         entry = {"what": what, "by": by, "at": at, "why": why}
         self.halts[system] = {**before, **now, "history": [*before["history"], entry]}
         return self.halts[system]
+
+    def measures(self) -> list[Family]:
+        """One metric."""
+        return [Family("roadworthy_halted", "gauge", "1 while the system is halted", [({"system": "card-fraud"}, 0)])]
 
     def contract_schema(self, system: str) -> dict[str, Any]:
         """The input row of payments, for every system."""

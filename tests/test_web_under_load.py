@@ -133,7 +133,7 @@ def port() -> Iterator[int]:
 def head(body: bytes, length: int | None = None) -> bytes:
     """A request's bytes, with the length that it says it has."""
     size = len(body) if length is None else length
-    return f"POST {DECISIONS} HTTP/1.1\r\nHost: test\r\nContent-Length: {size}\r\n\r\n".encode() + body
+    return f"POST {DECISIONS} HTTP/1.1\r\nHost: localhost\r\nContent-Length: {size}\r\n\r\n".encode() + body
 
 
 def answers(connection: socket.socket, count: int) -> list[tuple[int, Any]]:

@@ -2,27 +2,34 @@
 
 from __future__ import annotations
 
+import logging
 import time
+from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
 from threading import Lock
-from typing import Any
+from typing import Any, TypeVar
 
 from roadworthy.core.batch import Batch
+from roadworthy.core.breaker import CLOSED
+from roadworthy.core.openmetrics import Family
 from roadworthy.core.release import Release
 from roadworthy.core.schema import json_schema
-from roadworthy.errors import NotFound, RoadworthyError, nearest
+from roadworthy.errors import NotFound, RoadworthyError, StoreError, nearest
 from roadworthy.flows import halt as halts
 from roadworthy.flows.answer import Answer, decide_rows
 from roadworthy.flows.decide import Desk
 from roadworthy.flows.declare import Project
 from roadworthy.flows.guard import Guard, warm
+from roadworthy.flows.health import StoreHealth
 from roadworthy.flows.inputs import Parsed
+from roadworthy.flows.measures import families
 from roadworthy.flows.outcomes import decided, outcome_rows, record_outcomes
 from roadworthy.flows.releases import LIVE, load_release
 from roadworthy.flows.sharing import shared
 from roadworthy.flows.swift import Swift, swift
+from roadworthy.flows.tally import Allowance, Tally
 from roadworthy.flows.trace import find, trace
 from roadworthy.flows.warm import open_desk
 from roadworthy.flows.world import history_of
@@ -35,6 +42,10 @@ from roadworthy.settings import Settings
 from roadworthy.standing import standing
 from roadworthy.stores import SQLiteStore
 
+SLOW_BATCH = 1.0  # seconds: a batch that took longer is said in the log
+LOG = logging.getLogger(__name__)
+Result = TypeVar("Result")
+
 
 @dataclass(slots=True)
 class Served:
@@ -44,7 +55,10 @@ class Served:
     project: Project
     guard: Guard
     swift: Swift
+    tally: Tally
+    health: StoreHealth
     _turn: Lock = field(default_factory=Lock)  # the doors and the scheduler take turns
+    _breaker: str = CLOSED  # as the log last said it
 
     def read(self, body: bytes) -> object | None:
         """The row of a body that is one row as the contract wants it, for `decide`; None where it needs care."""
@@ -55,20 +69,54 @@ class Served:
         with self._turn:
             self.guard.waited_for = True
             try:
-                return shared(self.desk, partial(decide_rows, self.desk, rows, self.swift))
+                return self._watched(len(rows), partial(decide_rows, self.desk, rows, self.swift))
             finally:
                 self.guard.waited_for = False
 
     def outcomes(self, rows: list[object]) -> list[Answer]:
         """One answer a row, in order; durable when it returns."""
         with self._turn:
-            return shared(self.desk, partial(outcome_rows, self.desk, self.project.contracts["outcome"], rows))
+            work = partial(outcome_rows, self.desk, self.project.contracts["outcome"], rows)
+            answers = self._watched(len(rows), work)
+            self.tally.told(Counter(answer["body"].get("status", "rejected") for answer in answers))
+            return answers
 
     def learn(self, rows: Batch) -> int:
         """Keep those of these outcomes that are about decisions of this log; returns how many."""
         with self._turn:
             told = Parsed(decided(self.desk, rows), {})
-            return len(shared(self.desk, partial(record_outcomes, self.desk, self.project.contracts["outcome"], told)))
+            work = partial(record_outcomes, self.desk, self.project.contracts["outcome"], told)
+            answers = self._watched(len(rows), work)
+            self.tally.told(Counter(answer["body"]["status"] for answer in answers))
+            return len(answers)
+
+    def measures(self) -> list[Family]:
+        """What a monitoring system is told of this system."""
+        return families(self.desk, self.guard, self.tally)
+
+    def _watched(self, rows: int, work: Callable[[], Result]) -> Result:
+        """The result of a batch; how it went is counted and, out of the ordinary, said in the log."""
+        system, start = self.desk.release.system.name, self.desk.timer()
+        before = self.desk.seq, self.desk.told
+        try:
+            result = shared(self.desk, work)
+        except Exception as error:
+            code = error.code if isinstance(error, RoadworthyError) else "internal"
+            self.tally.errors[code] += 1
+            if isinstance(error, StoreError):
+                self.health.broken = error.code
+            fields = {"system": system, "rows": rows, "code": code}
+            LOG.log(logging.ERROR, "batch_failed", extra={"fields": fields})  # without the words of the error
+            raise
+        if (self.desk.seq, self.desk.told) != before:
+            self.health.broken = ""  # something was written
+        if (took := self.desk.timer() - start) > SLOW_BATCH:
+            fields = {"system": system, "rows": rows, "seconds": round(took, 3)}
+            LOG.warning("batch_slow", extra={"fields": fields})
+        if self.guard.breaker.state != self._breaker:
+            self._breaker = self.guard.breaker.state
+            LOG.warning("breaker", extra={"fields": {"system": system, "state": self._breaker}})
+        return result
 
 
 @dataclass(slots=True)
@@ -77,7 +125,9 @@ class App:
 
     home: Home
     settings: Settings
+    health: StoreHealth
     served: dict[str, Served] = field(default_factory=dict)
+    jobs: Counter[tuple[str, str]] = field(default_factory=Counter)  # runs by job and outcome
     _halting: Lock = field(default_factory=Lock)  # what is written and what is obeyed change together
 
     def systems(self) -> list[str]:
@@ -109,7 +159,16 @@ class App:
 
     def ready(self) -> list[str]:
         """Why decisions cannot be taken now; empty when they can."""
-        return [] if self.served else ["no system has a live release in this home"]
+        return self.health.reasons() if self.served else ["no system has a live release in this home"]
+
+    def measures(self) -> list[Family]:
+        """What a monitoring system is told of the systems and of the store."""
+        able = Family("roadworthy_store_broken", "gauge", "1 from a write that failed until one works",
+                      [({}, int(bool(self.health.broken)))])  # fmt: skip
+        runs = Family("roadworthy_job_runs", "counter", "Runs of scheduled jobs, by how they ended",
+                      [({"job": job, "outcome": outcome}, n) for (job, outcome), n in list(self.jobs.items())]
+                      )  # fmt: skip
+        return [able, runs, *(family for served in list(self.served.values()) for family in served.measures())]
 
     def halted(self, system: str) -> dict[str, Any]:
         """Whether a system is halted, by whom and why, with the history of its halts. Raises NotFound."""
@@ -121,7 +180,7 @@ class App:
         guard = self.desk(system).guard
         with self._halting:
             body = halts.halt(self.home.store, system, by, why, now())
-            guard.halted = body["halted"]
+            _obey(guard, halted=body["halted"])
         return body
 
     def lift(self, system: str, by: str, why: str) -> dict[str, Any]:
@@ -129,7 +188,7 @@ class App:
         guard = self.desk(system).guard
         with self._halting:
             body = halts.lift(self.home.store, system, by, why, now())
-            guard.halted = body["halted"]
+            _obey(guard, halted=body["halted"])
         return body
 
     def warnings(self) -> list[str]:
@@ -145,7 +204,7 @@ class App:
         with self._halting:
             documents = dict(self.home.store.list(halts.HALT))
             for system, served in self.served.items():
-                served.guard.halted = bool(documents.get(system, {}).get("halted"))
+                _obey(served.guard, halted=bool(documents.get(system, {}).get("halted")))
         for served in self.served.values():
             if served.guard.probe_is_due():
                 served.guard.probe()
@@ -157,7 +216,8 @@ class App:
 
 def open_app(home: Home, settings: Settings, *, only: str = "") -> App:
     """Open every system of a home that has a live release (or only one), its facts warmed up."""
-    app = App(home, settings)
+    folder = None if settings.store else home.path
+    app = App(home, settings, StoreHealth(home.store, folder, time.monotonic, now))
     prices = dict(home.store.list(PRICE))
     for system, live in home.store.list(LIVE):
         if only in ("", system):
@@ -167,8 +227,18 @@ def open_app(home: Home, settings: Settings, *, only: str = "") -> App:
             desk = open_desk(release, home.store, history, home.key, time.perf_counter, price)
             guard = _guard(home, release)
             desk.decide = guard.decide
-            app.served[system] = Served(desk, project, guard, swift(release.contract, release.system.timezone))
+            desk.tally = tally = Tally(Allowance(time.monotonic))
+            quick = swift(release.contract, release.system.timezone)
+            app.served[system] = Served(desk, project, guard, quick, tally, app.health)
     return app
+
+
+def _obey(guard: Guard, *, halted: bool) -> None:
+    """Take over how a halt stands. Who asked for it and why is in its history, not in the log of the process."""
+    if guard.halted != halted:
+        guard.halted = halted
+        fields = {"system": guard.release.system.name, "halted": halted}
+        LOG.warning("halt", extra={"fields": fields})
 
 
 def _guard(home: Home, release: Release) -> Guard:

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import logging
 import os
+import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import replace
@@ -20,13 +22,15 @@ from roadworthy.home import clock
 from roadworthy.intake import PLACE, SETS, SetName, acquire_set, job_id, new_rows, refuse
 from roadworthy.stores import SQLiteStore
 
+LOG = logging.getLogger(__name__)
 LOOK = 1.0  # seconds between looks at what is due
+STOP = 5.0  # seconds that a stop waits for a job: one that is left is taken over when its lease is over
 TOLD = 500  # outcomes that are kept at once: a request waits for them
 
 
 @contextmanager
 def scheduled(app: App) -> Iterator[None]:
-    """Run what is due in a thread of its own, until the block ends; a job that is under way is finished first."""
+    """Run what is due in a thread of its own, until the block ends; then a job that is under way has `STOP` seconds."""
     over = Event()
 
     def work() -> None:
@@ -49,7 +53,7 @@ def scheduled(app: App) -> Iterator[None]:
     finally:
         over.set()
         for thread in threads:
-            thread.join()
+            thread.join(STOP)
 
 
 def plan_jobs(app: App) -> dict[str, int]:
@@ -67,11 +71,34 @@ def plan_jobs(app: App) -> dict[str, int]:
 
 def run_what_is_due(app: App) -> list[str]:
     """Run every job that is due now; returns their ids. What goes wrong stands in the job."""
-    work = {job_id(system, name): _acquire(app, system, name) for system in app.served for name in SETS}
+    work = {
+        (id := job_id(system, name)): _said(app, id, _acquire(app, system, name))
+        for system in app.served
+        for name in SETS
+    }
     try:
         return run_due(app.home.store, work, f"process {os.getpid()}", clock)
     except RoadworthyError:
         return []  # the store does not answer: the doors say so, and the next look tries again
+
+
+def _said(app: App, id: str, work: Callable[[Claim], None]) -> Callable[[Claim], None]:
+    """The same work, counted and said in the log."""
+
+    def said(claim: Claim) -> None:
+        start, outcome, error = time.monotonic(), "failed", "interrupted"
+        try:
+            work(claim)
+            outcome, error = "done", ""
+        except Exception as raised:
+            error = raised.code if isinstance(raised, RoadworthyError) else type(raised).__name__
+            raise
+        finally:
+            app.jobs[id, outcome] += 1
+            fields = {"job": id, "outcome": outcome, "error": error, "seconds": round(time.monotonic() - start, 3)}
+            LOG.log(logging.INFO if outcome == "done" else logging.WARNING, "job", extra={"fields": fields})
+
+    return said
 
 
 def _acquire(app: App, system: str, name: SetName) -> Callable[[Claim], None]:

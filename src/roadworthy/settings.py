@@ -25,6 +25,8 @@ class Setting:
     help: str
     low: int = 1  # the smallest and the largest number that makes sense; not used for text
     high: int = 2**31 - 1
+    shortest: int = 1  # characters of a text
+    secret: bool = False  # never shown
 
     @property
     def variable(self) -> str:
@@ -41,7 +43,11 @@ SETTINGS = (
     Setting("port", 8000, "Port to listen on; 0 picks a free one", low=0, high=65_535),
     Setting("threads", 2, "Threads that one query, training or large batch may use", high=1_024),
     Setting("max_body", 1_048_576, "Largest request body, in bytes; a larger one is answered 413", low=1_024),
-    Setting("queue", 4_096, "Rows that may wait to be decided; a fuller queue answers 503"),
+    Setting("queue", 10_000, "Rows that may wait to be decided, and of one request; a fuller queue answers 503"),
+    Setting(
+        "key", "", "Key that callers show as `Authorization: Bearer KEY`; needed off loopback", shortest=32, secret=True
+    ),
+    Setting("hosts", "", "More names that the server goes by, with commas between, such as `api.example.com`"),
 )
 
 
@@ -56,6 +62,8 @@ class Settings:
     threads: int
     max_body: int
     queue: int
+    key: str  # not to be shown
+    hosts: str
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -73,7 +81,8 @@ def read(environ: Mapping[str, str]) -> Settings:
             continue
         value = _value(known[variable], environ[variable])
         if value is None:
-            faults.append(f"{variable}: expected {_expected(known[variable])}, got {environ[variable]!r}")
+            got = f"{len(environ[variable])} characters" if known[variable].secret else repr(environ[variable])
+            faults.append(f"{variable}: expected {_expected(known[variable])}, got {got}")
         else:
             values[known[variable].name] = value
     if faults:
@@ -84,7 +93,7 @@ def read(environ: Mapping[str, str]) -> Settings:
 def _value(setting: Setting, text: str) -> str | int | None:
     """The value that `text` gives a setting, or None where it gives none."""
     if isinstance(setting.default, str):
-        return text.strip() or None
+        return text.strip() if len(text.strip()) >= setting.shortest else None
     if not (text.isascii() and text.isdigit() and len(text) < 12) or not setting.low <= int(text) <= setting.high:
         return None
     return int(text)
@@ -92,7 +101,7 @@ def _value(setting: Setting, text: str) -> str | int | None:
 
 def _expected(setting: Setting) -> str:
     if isinstance(setting.default, str):
-        return "a text that is not empty"
+        return "a text that is not empty" if setting.shortest == 1 else f"at least {setting.shortest} characters"
     return f"a whole number from {setting.low} to {setting.high}"
 
 
@@ -105,4 +114,6 @@ def _settings(values: Mapping[str, str | int]) -> Settings:
         threads=int(values["threads"]),
         max_body=int(values["max_body"]),
         queue=int(values["queue"]),
+        key=str(values["key"]),
+        hosts=str(values["hosts"]),
     )

@@ -10,7 +10,7 @@ from urllib.parse import quote, urlsplit
 import msgspec
 from cyclopts import Parameter
 
-from roadworthy.cli.output import HomeFolder, Json, home_of, print_json, say
+from roadworthy.cli.output import HomeFolder, Json, home_of, print_json, say, settings
 from roadworthy.errors import InputError, NotFound, RoadworthyError, nearest
 from roadworthy.flows import halt as halts
 from roadworthy.flows.releases import LIVE
@@ -65,7 +65,9 @@ def _there(address: str, system: str, by: str, why: str, *, lift: bool) -> dict[
     connection = HTTPConnection(urlsplit(address).netloc, timeout=PATIENCE)
     try:
         body = msgspec.json.encode({"by": by, "why": why})
-        connection.request("DELETE" if lift else "POST", f"/v1/systems/{quote(system, safe='')}/halt", body)
+        key = settings().key
+        headers = {"Authorization": f"Bearer {key}"} if key else {}
+        connection.request("DELETE" if lift else "POST", f"/v1/systems/{quote(system, safe='')}/halt", body, headers)
         response = connection.getresponse()
         said = msgspec.json.decode(response.read(), type=dict[str, Any])
     except (OSError, HTTPException, msgspec.MsgspecError) as error:

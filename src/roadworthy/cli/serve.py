@@ -2,29 +2,42 @@
 
 from __future__ import annotations
 
+import logging
+import os
 from pathlib import Path
 from typing import Annotated
 
 from cyclopts import Parameter
 
+from roadworthy import __version__
 from roadworthy.app import open_app
 from roadworthy.cli.output import HomeFolder, home_of, progress, say, settings
 from roadworthy.errors import InputError
 from roadworthy.home import open_home
 from roadworthy.scheduler import scheduled
+from roadworthy.web.auth import access
+from roadworthy.web.door import Door, Limits
+from roadworthy.web.logs import to_stderr
 from roadworthy.web.server import run
 
+LOG = logging.getLogger(__name__)
+
 Port = Annotated[int | None, Parameter(help="Port; 0 picks a free one; default: the setting `port`.")]
+Host = Annotated[str, Parameter(help="Address to listen on; default: the setting `host`, which is this machine's own.")]
 
 
-def serve(*, home: HomeFolder = None, port: Port = None) -> None:
-    """Serve every system of the home that has a live release, on this machine."""
-    serve_home(home_of(home), port)
+def serve(*, home: HomeFolder = None, host: Host = "", port: Port = None) -> None:
+    """Serve every system of the home that has a live release."""
+    serve_home(home_of(home), port, host)
 
 
-def serve_home(home: Path, port: int | None) -> None:
-    """Open the home and serve it until told to stop."""
+def serve_home(home: Path, port: int | None, host: str = "") -> None:
+    """Open the home and serve it until told to stop. Raises InputError for an open door that nobody guards."""
     chosen = settings()
+    host = host or chosen.host
+    door = Door(Limits(body=chosen.max_body, rows=chosen.queue), access(host, chosen.key, chosen.hosts))
+    to_stderr()
+    LOG.info("start", extra={"fields": {"version": __version__, "process": os.getpid()}})
     with open_home(home, serves=True) as opened:
         opened.address.unlink(missing_ok=True)  # of a server that was killed
         with progress("warming up", quiet=False):
@@ -35,10 +48,11 @@ def serve_home(home: Path, port: int | None) -> None:
 
         def ready(address: str) -> None:
             opened.address.write_text(address, "utf-8")  # commands that must reach the owner of the home find it here
+            LOG.info("ready", extra={"fields": {"address": address, "systems": app.systems()}})
             say(f"serving {systems} at {address}  (Ctrl-C stops)")
 
         try:
             with scheduled(app):
-                run(app, chosen.host, chosen.port if port is None else port, ready)
+                run(app, host, chosen.port if port is None else port, ready, door)
         finally:
             opened.address.unlink(missing_ok=True)

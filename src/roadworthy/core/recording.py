@@ -17,7 +17,8 @@ from roadworthy.core.policy import millionths
 from roadworthy.core.release import Release
 
 CHAMPION = "champion"
-REJECTED_BYTES = 4096  # of a rejected row, kept so that bad input cannot fill the disk
+REJECTED_BYTES = 4096  # of a rejected row: what is kept of it is bounded, so that bad input cannot fill the disk
+MOST_FAULTS = 32  # that are kept with it; a row may have a thousand unknown fields
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,14 +65,15 @@ def decisions(
 
 
 def rejection(release: Release, id: bytes, seq: int, came: Any, faults: Sequence[Fault], conflict: bool) -> bytes:
-    """The record of one rejected row: what came (cut to `REJECTED_BYTES`) and what is wrong with it."""
+    """The record of one rejected row: what came and what is wrong with it, both cut."""
     digest, codes = bytes.fromhex(release.digest), ("conflict",) if conflict else ()
     header = record.Header(
         record.VERSION, seq, "rejection", id, release.system.name, digest, "", None, None, "", "", None, None, None,
         None, 0, b"", codes,
     )  # fmt: skip
-    said = [(each.path, each.expected, each.got, each.hint) for each in faults]
-    parts = record.body(str(came)[:REJECTED_BYTES]), record.body(said), record.EMPTY
+    said = [(each.path, each.expected, each.got, each.hint) for each in faults[:MOST_FAULTS]]
+    shown = str(came)[:REJECTED_BYTES].encode("utf-8", "replace")[:REJECTED_BYTES].decode("utf-8", "ignore")
+    parts = record.body(shown), record.body(said), record.EMPTY
     return record.encode(record.encode_header(header), tuple(map(record.Part, parts)))
 
 

@@ -9,13 +9,18 @@ from msgspec.structs import astuple
 
 from roadworthy.core import record
 from roadworthy.core.contract import Fault
-from roadworthy.flows.decide import CONFLICT, REJECTED, REPEATED, TAKEN, Desk, Taken, decision_of, iso
+from roadworthy.flows.decide import CONFLICT, REJECTED, REPEATED, TAKEN, UNRECORDED, Desk, Taken, decision_of, iso
 from roadworthy.flows.inputs import parse_rows
 from roadworthy.flows.swift import Swift, plain
 from roadworthy.ports import Item
 
-Answer = dict[str, Any]  # {"status": 200 | 409 | 422, "body": {...}}
-STATUS = {CONFLICT: 409, REJECTED: 422}
+Json = dict[str, Any]
+Answer = Json  # {"status": 200 | 409 | 422 | 429, "body": {...}, "spent": seconds of its batch's stages}
+REFUSED = {
+    CONFLICT: (409, "conflict", "this id came before with another body"),
+    REJECTED: (422, "rejected", "the row does not keep its contract"),
+    UNRECORDED: (429, "too_many_rejections", "the row cannot be taken, and is not on record: too many bad rows came"),
+}
 
 
 def decide_rows(desk: Desk, rows: Sequence[object], swift: Swift | None = None) -> list[Answer]:
@@ -37,14 +42,14 @@ def decisions_by_id(taken: Taken) -> dict[bytes, Item]:
 
 
 def _answers(taken: Taken) -> list[Answer]:
-    statuses, fresh = taken.status.tolist(), _fresh(taken)
+    statuses, fresh, spent = taken.status.tolist(), _fresh(taken), taken.spent
     stored = decisions_by_id(taken) if REPEATED in statuses else {}
     return [
-        {"status": 200, "body": next(fresh)}
+        {"status": 200, "body": next(fresh), "spent": spent}
         if status == TAKEN
-        else {"status": 200, "body": decision(stored[taken.ids[row]])}
+        else {"status": 200, "body": decision(stored[taken.ids[row]]), "spent": spent}
         if status == REPEATED
-        else _refused(status, taken.faults[row])
+        else {"status": REFUSED[status][0], "body": _refused(status, taken.faults[row]), "spent": spent}
         for row, status in enumerate(statuses)
     ]
 
@@ -58,10 +63,9 @@ def _fresh(taken: Taken) -> Iterator[dict[str, Any]]:
         yield _told(header, reasons, timing)
 
 
-def _refused(status: int, faults: Sequence[Fault]) -> Answer:
-    code, message = ("conflict", "this id came before with another body") if status == CONFLICT else (
-        "rejected", "the row does not keep its contract")  # fmt: skip
-    return {"status": STATUS[status], "body": {"error": refusal(code, message, faults)}}
+def _refused(status: int, faults: Sequence[Fault]) -> Json:
+    _, code, message = REFUSED[status]
+    return {"error": refusal(code, message, faults)}
 
 
 def refusal(code: str, message: str, faults: Sequence[Fault]) -> dict[str, Any]:

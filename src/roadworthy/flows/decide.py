@@ -10,7 +10,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -28,13 +28,14 @@ from roadworthy.ports import Entry, Found, Item, Store, Views
 INPUT, OUTCOME = "input", "outcome"  # the streams of a system's log
 KNOWN = "known_at"  # the column of a source that says when a row reached us; without one it was known at once
 TAKEN, REPEATED, CONFLICT, REJECTED = 0, 1, 2, 3
+UNRECORDED = 4  # a bad row that was answered and left no record: see `flows.tally`
 
 
 @dataclass(slots=True)
 class Taken:
     """What became of a batch. Arrays have shape (rows,) unless said otherwise."""
 
-    status: Ints  # TAKEN, REPEATED, CONFLICT or REJECTED
+    status: Ints  # TAKEN, REPEATED, CONFLICT, REJECTED or UNRECORDED
     ids: list[bytes]
     faults: Mapping[int, Sequence[Fault]]
     new: Ints  # positions of the rows that were decided now
@@ -45,20 +46,36 @@ class Taken:
     items: list[Item] = field(default_factory=list)  # the records appended, in order
     written: Written | None = None  # the decisions among them
     found: dict[bytes, list[Found]] = field(default_factory=dict)  # what the log already held about these ids
+    spent: tuple[float, ...] = ()  # seconds of parse, prefetch, decide and commit
+
+    @property
+    def recorded(self) -> Ints:
+        """The positions of the rows that have a record of this batch."""
+        return np.flatnonzero((self.status != REPEATED) & (self.status != UNRECORDED))
 
     @property
     def leaves(self) -> list[bytes]:
         """The leaves of the records appended, in order."""
         made = iter(self.written.leaves() if self.written else ())
-        kept = self.status[self.status != REPEATED].tolist()
+        kept = self.status[self.recorded].tolist()
         return [next(made) if status == TAKEN else record.leaf_of(item.record)
                 for item, status in zip(self.items, kept, strict=True)]  # fmt: skip
 
     @property
     def fresh(self) -> dict[bytes, Item]:
         """The decisions appended, by their id; a rejected row under the id of a decided one is not among them."""
-        kept = self.status[self.status != REPEATED].tolist()
+        kept = self.status[self.recorded].tolist()
         return {item.id: item for item, status in zip(self.items, kept, strict=True) if status == TAKEN}
+
+
+class Counts(Protocol):
+    """What a live desk tells of its batches: see `flows.tally`."""
+
+    def bound(self, taken: Taken) -> None:
+        """Before a batch is written: mark bad rows that may not be written any more."""
+
+    def count(self, release: Release, taken: Taken, bad: Mapping[int, Sequence[Fault]]) -> None:
+        """Count a batch that is on disk."""
 
 
 @dataclass(slots=True)
@@ -80,6 +97,7 @@ class Desk:
     told: int = 0  # the number of the last outcome that they have learned
     crowded: bool = False  # whether other processes append too: see `flows.sharing`
     decide: Callable[[Release, Batch, Batch, Sequence[bytes]], Work] = decide_rows  # live, through `flows.guard`
+    tally: Counts | None = None  # live only: a rehearsal keeps every rejection, and reads no clock
 
     def take(
         self, batch: Batch, bad: Mapping[int, Sequence[Fault]], raw: Callable[[int], Any], parsed: float = 0.0
@@ -91,6 +109,8 @@ class Desk:
         """
         start = self.timer()
         taken = self._sort_out(batch, bad)
+        if self.tally:
+            self.tally.bound(taken)
         at = microseconds(taken.rows[self.release.system.decision.at])
         known = np.maximum(at, microseconds(taken.rows[KNOWN])) if KNOWN in taken.rows else at
         taken.known = np.maximum.accumulate(np.maximum(known, self.clock))
@@ -110,6 +130,9 @@ class Desk:
         self.seq += len(taken.items)
         if len(taken.known):
             self.clock = int(taken.known[-1])
+        taken.spent = (parsed / 1000, fetched - start, done - fetched, self.timer() - done)
+        if self.tally:
+            self.tally.count(self.release, taken, bad)
         return taken
 
     def unmoved(self, stream: str) -> Entry:
@@ -178,7 +201,7 @@ class Desk:
     def _entry(self, taken: Taken, raw: Callable[[int], Any], timing: tuple[float, ...]) -> Entry:
         """The records of a batch in arrival order: decisions, and rejections where they stood. Repeats have theirs."""
         assert taken.work is not None, "decided rows have work"
-        recorded = np.flatnonzero(taken.status != REPEATED)
+        recorded = taken.recorded
         seqs = self.seq + 1 + np.arange(len(recorded))
         made = seqs[taken.status[recorded] == TAKEN].tolist()
         names = tuple(field.name for field in self.release.contract.fields)

@@ -11,48 +11,90 @@ from typing import Any
 
 from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
-from litestar.types import ASGIApp, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Scope, Send
 
 from roadworthy.errors import RoadworthyError
-from roadworthy.web.answers import HttpError, error_body, error_headers, explained, json_response
+from roadworthy.web import metrics
+from roadworthy.web.answers import HttpError, error_body, error_headers, explained, json_response, send_json
 from roadworthy.web.api import reading, rows
 from roadworthy.web.api.desks import Desks
 from roadworthy.web.app_port import App
+from roadworthy.web.auth import OPEN
+from roadworthy.web.door import Door
 from roadworthy.web.pages import error_page, routes
 
 __all__ = ["build"]
 
 
-def build(app: App, *, body_limit: int = rows.BODY_LIMIT) -> Litestar:
-    """The ASGI application over a composed app. `body_limit` is in bytes; a larger request gets 413."""
-    desks = Desks(app)
+def build(app: App, door: Door | None = None) -> Litestar:
+    """The ASGI application over a composed app, behind a door: by default one without a key, for any `Host`."""
+    door = door or Door()
+    desks = Desks(app, door.limits.rows)
 
     @asynccontextmanager
     async def lifespan(_: Litestar) -> AsyncIterator[None]:
         yield
         await desks.drain()
 
-    taking = rows.route(app, desks, body_limit)
+    taking = rows.route(app, desks, door)
     made = Litestar(
-        [taking, *reading.routes(app), *routes(app)],
+        [taking, *reading.routes(app, door), *metrics.routes(app, desks, door), *routes(app)],
         exception_handlers={Exception: _refuse},
         lifespan=[lifespan],
         openapi_config=None,
         logging_config=None,
-        request_max_body_size=body_limit,
+        request_max_body_size=door.limits.body,
     )
-    made.asgi_handler = _shortcut(taking.fn, made.asgi_handler)
+    made.asgi_handler = _through(door, taking.fn, made.asgi_handler)
     return made
 
 
-def _shortcut(taking: ASGIApp, others: ASGIApp) -> ASGIApp:
-    """The addresses that rows are sent to, past the routing of all others: it takes as long as deciding does."""
+def _through(door: Door, taking: ASGIApp, others: ASGIApp) -> ASGIApp:
+    """What every request passes: whether it may ask at all, then its route.
+
+    The addresses that rows are sent to go past the routing of all others, which takes as long as deciding does.
+    """
+    access = door.access
 
     async def route(scope: Scope, receive: Receive, send: Send) -> None:
-        direct = scope["path"].startswith(f"{rows.MOUNT}/")
-        await (taking if direct else others)(scope, receive, send)
+        path, headers = scope["path"], scope["headers"]
+        try:
+            access.check_host(headers)
+            if path not in OPEN:
+                access.caller(headers)
+        except HttpError as error:
+            door.requests["refused", error.status] += 1
+            # What is left of a refused body is not read.
+            await send_json(send, error.status, error_body(error), {**error_headers(error), "connection": "close"})
+            return
+        if path.startswith(f"{rows.MOUNT}/"):
+            await taking(scope, receive, send)
+        else:
+            await others(scope, receive, _counted(door, path, send))
 
     return route
+
+
+def _counted(door: Door, path: str, send: Send) -> Send:
+    """`send`, with the answer counted by its route, and the last one of its connection while the server stops."""
+
+    async def counted(message: Message) -> None:
+        if message["type"] == "http.response.start":
+            door.requests[_named(path), message["status"]] += 1
+            if door.draining:
+                message["headers"] = [*message["headers"], (b"connection", b"close")]
+        await send(message)
+
+    return counted
+
+
+def _named(path: str) -> str:
+    """The route of a path, without what a caller chose."""
+    if path in OPEN or path in {"/metrics", "/openapi.json"}:
+        return path
+    if path.startswith("/v1/"):
+        return "trace" if path.startswith("/v1/decisions/") else "other"
+    return "pages"
 
 
 def _refuse(request: Request[Any, Any, Any], raised: Exception) -> Response[bytes]:
@@ -66,7 +108,7 @@ def _refuse(request: Request[Any, Any, Any], raised: Exception) -> Response[byte
 
 def _as_ours(request: Request[Any, Any, Any], raised: Exception) -> RoadworthyError:
     if not isinstance(raised, HTTPException):
-        return explained(raised, f"{request.method} {request.url.path}")
+        return explained(raised, _named(request.url.path))
     if raised.status_code == 404:
         return HttpError(404, "not_found", f"nothing is at {request.url.path}", hint="GET /openapi.json lists what is")
     if raised.status_code == 405:

@@ -16,6 +16,7 @@ from litestar import Response
 
 from roadworthy.errors import RoadworthyError
 from roadworthy.web.app_port import Json
+from roadworthy.web.logs import failure
 
 LOG = logging.getLogger(__name__)
 
@@ -67,14 +68,19 @@ def error_headers(error: RoadworthyError) -> dict[str, str]:
         headers["allow"] = allow
     if error.status == 413:
         headers["connection"] = "close"  # the rest of the body is not read
+    if error.status == 401:
+        headers["www-authenticate"] = "Bearer"
     return headers
 
 
 def explained(error: Exception, doing: str) -> RoadworthyError:
-    """The error itself if it is one of ours; else one that says nothing of the inside, which goes to the log."""
+    """The error itself if it is one of ours; else one that says nothing of the inside.
+
+    The log then has its kind and where it was raised; `doing` is the route, with nothing that a caller chose.
+    """
     if isinstance(error, RoadworthyError):
         return error
-    LOG.error("%s failed", doing, exc_info=error)
+    LOG.error("request_failed", extra={"fields": {"route": doing, **failure(error)}})
     return HttpError(500, "internal", "something went wrong here, not in the request", hint="the server's log has it")
 
 

@@ -5,8 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any, Protocol
 
+from roadworthy.core.openmetrics import Family
+
 Json = dict[str, Any]
-Answer = Json  # {"status": int, "body": {...}}
+Answer = Json  # {"status": int, "body": {...}, "spent": seconds of parse, prefetch, decide and commit, if known}
 
 
 class Desk(Protocol):
@@ -60,6 +62,9 @@ class App(Protocol):
 
     def lift(self, system: str, by: str, why: str) -> Json:
         """The end of a halt; durable when it returns. Raises NotFound, InputError, Conflict."""
+
+    def measures(self) -> list[Family]:
+        """What a monitoring system is told of the systems."""
 
     def contract_schema(self, system: str) -> Json:
         """The JSON Schema of one input row. Raises NotFound."""

@@ -38,6 +38,11 @@ class Coalescer(Generic[Row, Answer]):
         self._idle.set()
         self._closed = False
 
+    @property
+    def waiting(self) -> int:
+        """Rows that wait for a batch."""
+        return self._rows
+
     async def submit(self, rows: list[Row]) -> Sequence[Answer]:
         """The answers to these rows. Raises Overloaded, or whatever `work` raised for the batch they were in."""
         if self._closed:

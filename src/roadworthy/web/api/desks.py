@@ -12,13 +12,12 @@ from roadworthy.web.app_port import Answer, App
 from roadworthy.web.coalesce import Coalescer
 
 Verb = Literal["decide", "outcomes"]
-MOST_ROWS = 10_000  # rows that wait; also the most one request may bring
 
 
 class Desks:
     """Takes rows to the desk of their system. One thread, because the store has one writer."""
 
-    def __init__(self, app: App, most_rows: int = MOST_ROWS) -> None:
+    def __init__(self, app: App, most_rows: int) -> None:
         self._app = app
         self._most_rows = most_rows
         self._thread = ThreadPoolExecutor(1, thread_name_prefix="desk")
@@ -41,6 +40,10 @@ class Desks:
         queue, read = self._queues.get((system, "decide")), self._readers.get(system)
         row = read(body) if read else None
         return (await queue.submit([row]))[0] if queue and row is not None else None
+
+    def waiting(self) -> list[tuple[str, str, int]]:
+        """For each open queue its system, its verb and the rows that wait in it."""
+        return [(system, verb, queue.waiting) for (system, verb), queue in list(self._queues.items())]
 
     async def drain(self) -> None:
         """Answer everything that was taken, then let the thread go."""

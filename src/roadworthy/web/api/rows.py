@@ -6,26 +6,29 @@ They are a raw ASGI route of litestar: a row in and an answer out, with nothing 
 from __future__ import annotations
 
 import asyncio
+from collections.abc import Sequence
+from time import perf_counter
 from typing import Any
 from urllib.parse import parse_qs
 
 from litestar.handlers import ASGIRouteHandler
 
-from roadworthy.errors import InputError
+from roadworthy.errors import InputError, Overloaded
 from roadworthy.web.answers import HttpError, error_body, error_headers, explained, send_json
 from roadworthy.web.api.body import Gone, check_headers, parse, read
 from roadworthy.web.api.desks import Desks, Verb
 from roadworthy.web.api.halts import halting
-from roadworthy.web.app_port import Answer, App, Json
+from roadworthy.web.app_port import Answer, App
+from roadworthy.web.door import Door
 
-BODY_LIMIT = 1 << 20
 MOUNT = "/v1/systems"
 VERBS: dict[str, Verb] = {"decisions": "decide", "outcomes": "outcomes"}
 METHODS: dict[Verb, str] = {"decide": "GET, POST", "outcomes": "POST"}
+TIMING = "parse;dur=%.3f, prefetch;dur=%.3f, decide;dur=%.3f, commit;dur=%.3f, wait;dur=%.3f, total;dur=%.3f"
 Reply = tuple[int, object, dict[str, str]]
 
 
-def route(app: App, desks: Desks, limit: int = BODY_LIMIT) -> ASGIRouteHandler:
+def route(app: App, desks: Desks, door: Door) -> ASGIRouteHandler:
     """POST takes rows to their desk; GET of `decisions?id=` gives the trace known to the caller by that id.
 
     It is a mount that reads the two parts of its path itself: litestar cannot find a raw route with parameters.
@@ -35,13 +38,13 @@ def route(app: App, desks: Desks, limit: int = BODY_LIMIT) -> ASGIRouteHandler:
         parts = scope["path"].removeprefix(MOUNT).strip("/").split("/")
         verb = VERBS.get(parts[1]) if len(parts) == 2 else None
         if len(parts) == 2 and parts[1] == "halt":
-            await _reply(send, halting(app, parts[0], scope, receive), f"{parts[0]} halt")
+            await _reply(door, send, halting(app, parts[0], scope, receive), "halt")
         elif verb is None:
-            await _reply(send, _nowhere(scope["path"]), "finding an address")
+            await _reply(door, send, _nowhere(scope["path"]), "other")
         elif verb == "decide" and scope["method"] == "GET":
-            await _reply(send, _find(app, parts[0], scope), "finding a decision")
+            await _reply(door, send, _find(app, parts[0], scope), "find")
         else:
-            await _reply(send, _take(desks, verb, parts[0], scope, receive, limit), f"{parts[0]} {parts[1]}")
+            await _reply(door, send, _take(door, desks, verb, parts, scope, receive), parts[1])
 
     return ASGIRouteHandler(MOUNT, is_mount=True, copy_scope=False)(raw)
 
@@ -50,14 +53,17 @@ async def _nowhere(path: str) -> Reply:
     raise HttpError(404, "not_found", f"nothing is at {path}", hint="GET /openapi.json lists what is")
 
 
-async def _reply(send: Any, work: Any, doing: str) -> None:
+async def _reply(door: Door, send: Any, work: Any, route: str) -> None:
     try:
         status, body, headers = await work
     except Gone:
         return
     except Exception as raised:  # noqa: BLE001  the last line before the caller: nothing inside may reach it
-        error = explained(raised, doing)
+        error = explained(raised, route)
         status, body, headers = error.status, error_body(error), error_headers(error)
+    if door.draining:
+        headers["connection"] = "close"
+    door.requests[route, status] += 1
     await send_json(send, status, body, headers)
 
 
@@ -69,29 +75,41 @@ async def _find(app: App, system: str, scope: Any) -> Reply:
     return 200, await asyncio.to_thread(app.trace, id), {"content-location": f"/v1/decisions/{id}"}
 
 
-async def _take(desks: Desks, verb: Verb, system: str, scope: Any, receive: Any, limit: int) -> Reply:
+async def _take(door: Door, desks: Desks, verb: Verb, parts: list[str], scope: Any, receive: Any) -> Reply:
+    start, (system, name) = perf_counter(), parts
     if scope["method"] != "POST":
         allow = METHODS[verb]
         raise HttpError(405, "method", f"{scope['method']} is not for this address", hint=f"use {allow}", allow=allow)
-    check_headers(scope["headers"], limit)
-    body = await read(receive, limit)
+    check_headers(scope["headers"], door.limits.body)
+    body = await read(receive, door.limits.body)
+    if door.draining:
+        raise Overloaded("the server is stopping", hint="send it to another replica, or again in a moment")
+    came = perf_counter()
     if verb == "decide" and (answer := await desks.submit_body(system, body)) is not None:
-        return _one(answer)
+        return answer["status"], answer["body"], _timed(door, name, (answer,), start, came)
     rows = parse(body)
-    if isinstance(rows, list):
-        return 200, await desks.submit(system, verb, rows), {}
-    if not isinstance(rows, dict):
+    if not isinstance(rows, list | dict):
         raise InputError(f"expected one object or a list of objects, got {_kind(rows)}")
-    return _one((await desks.submit(system, verb, [rows]))[0])
+    answers = await desks.submit(system, verb, rows if isinstance(rows, list) else [rows])
+    headers = _timed(door, name, answers, start, came)
+    if isinstance(rows, dict):
+        return answers[0]["status"], answers[0]["body"], headers
+    return 200, [{"status": each["status"], "body": each["body"]} for each in answers], headers
 
 
-def _one(answer: Answer) -> Reply:
-    body: Json = answer["body"]
-    timing = body.get("timing")
-    if not timing:
-        return answer["status"], body, {}
-    stages = ", ".join(f"{stage};dur={spent:.3f}" for stage, spent in timing.items() if spent is not None)
-    return answer["status"], body, {"server-timing": stages}
+def _timed(door: Door, route: str, answers: Sequence[Answer], start: float, came: float) -> dict[str, str]:
+    """Count how long a request took; the header that says where the time went, in milliseconds.
+
+    `start` is when its headers were there and `came` when its body was. What its batch did not spend, it waited.
+    """
+    end = perf_counter()
+    spent: tuple[float, ...] = answers[0].get("spent", ()) if answers else ()
+    wait = max(0.0, end - came - sum(spent))
+    door.seconds[route].observe(end - start)
+    door.waits[route].observe(wait)
+    if not spent:
+        return {}
+    return {"server-timing": TIMING % tuple([1000 * each for each in (*spent, wait, end - start)])}
 
 
 def _kind(value: object) -> str:
