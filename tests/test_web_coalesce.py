@@ -56,7 +56,7 @@ def test_five_thousand_concurrent_callers_each_get_their_own_answer() -> None:
             return doubled(rows)
 
         with ThreadPoolExecutor(1) as thread:
-            desk = Coalescer[int, int](work, thread, limit=100_000, batch=64)
+            desk = Coalescer[int, int](work, thread.submit, limit=100_000, batch=64)
 
             async def caller() -> None:
                 rows = [random.randrange(10**9) for _ in range(random.randrange(5))]
@@ -105,7 +105,7 @@ def test_neither_a_cancelled_caller_nor_a_failed_batch_reaches_another_caller(
 
     async def main() -> None:
         with ThreadPoolExecutor(1) as thread:
-            desk = Coalescer[int, int](work, thread, limit=1_000, batch=batch)
+            desk = Coalescer[int, int](work, thread.submit, limit=1_000, batch=batch)
             await asyncio.gather(*(caller(desk, *each) for each in callers))
             assert await desk.submit([1]) == [2], "the desk still answers"
             await desk.drain()
@@ -119,7 +119,7 @@ def test_what_waited_is_one_batch() -> None:
     async def main() -> None:
         gate = Gate()
         with ThreadPoolExecutor(1) as thread:
-            desk = Coalescer[int, int](gate.work, thread, limit=100)
+            desk = Coalescer[int, int](gate.work, thread.submit, limit=100)
             first = asyncio.ensure_future(desk.submit([1]))
             await begun(gate)
             rest = [asyncio.ensure_future(desk.submit([row, -row])) for row in range(2, 12)]
@@ -138,7 +138,7 @@ def test_a_full_queue_refuses_and_recovers() -> None:
     async def main() -> None:
         gate = Gate()
         with ThreadPoolExecutor(1) as thread:
-            desk = Coalescer[int, int](gate.work, thread, limit=3)
+            desk = Coalescer[int, int](gate.work, thread.submit, limit=3)
             running = asyncio.ensure_future(desk.submit([1]))
             await begun(gate)
             waiting = asyncio.ensure_future(desk.submit([2, 3, 4]))
@@ -159,7 +159,7 @@ def test_draining_answers_what_was_taken_and_takes_no_more() -> None:
     async def main() -> None:
         gate = Gate()
         with ThreadPoolExecutor(1) as thread:
-            desk = Coalescer[int, int](gate.work, thread, limit=10)
+            desk = Coalescer[int, int](gate.work, thread.submit, limit=10)
             taken = [asyncio.ensure_future(desk.submit([row])) for row in range(3)]
             await begun(gate)
             drained = asyncio.ensure_future(desk.drain())
@@ -180,7 +180,7 @@ def test_a_desk_that_breaks_its_word_is_an_error_for_its_callers(work: Sequence[
 
     async def main() -> None:
         with ThreadPoolExecutor(1) as thread:
-            desk = Coalescer[int, int](work, thread, limit=10)  # type: ignore[arg-type]
+            desk = Coalescer[int, int](work, thread.submit, limit=10)  # type: ignore[arg-type]
             with pytest.raises(RuntimeError):
                 await asyncio.wait_for(desk.submit([1, 2]), 10)
 

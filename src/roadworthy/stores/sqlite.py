@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import builtins
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
@@ -84,7 +85,7 @@ class SQLiteStore:
         self._fields: dict[int, dict[str, tuple[str, ...]]] = {}
         self._recent = RecentIds()
         self._unchecked = 0  # bytes of WAL since the last checkpoint, about
-        self._appended, self._closed, self._thread = Event(), False, None
+        self._appended, self._appends, self._closed, self._thread = Event(), 0, False, None
         self._writer: sqlite3.Connection | None = None
         with explained(self.path):
             if not read_only:
@@ -128,7 +129,9 @@ class SQLiteStore:
                 self._codes.clear()  # a code that was given in this transaction is gone
                 raise
             self._unchecked += sum(map(len, blobs)) + sum(len(body) for _, _, body in bodies) + (1 << 14)
-        self._appended.set()
+        self._appends += 1
+        if not self._appended.is_set():
+            self._appended.set()
 
     def turn(self, system: str) -> AbstractContextManager[None]:  # noqa: ARG002  the port's signature
         """Nothing to wait for: one process writes to a file, and appends wait for it alone."""
@@ -291,8 +294,15 @@ class SQLiteStore:
 
     def _tidy_when_quiet(self) -> None:
         while self._appended.wait() and not self._closed:
-            self._appended.clear()
-            patience = OVERDUE if self._appended.wait(QUIET) else 1
+            before = self._appends
+            time.sleep(QUIET)
+            patience = 1 if self._appends == before else OVERDUE
+            if (
+                patience == 1
+            ):  # else it stays set: an append that sets it wakes this thread, which costs more than asking
+                self._appended.clear()
+            if self._appends != before or self._closed:  # meanwhile
+                self._appended.set()
             with suppress(sqlite3.Error):  # such as a full disk; the log is whole, and the next append tries again
                 self._tidy(patience)
 

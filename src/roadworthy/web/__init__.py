@@ -17,7 +17,7 @@ from roadworthy.errors import RoadworthyError
 from roadworthy.web import metrics
 from roadworthy.web.answers import HttpError, error_body, error_headers, explained, json_response, send_json
 from roadworthy.web.api import reading, rows
-from roadworthy.web.api.desks import Desks
+from roadworthy.web.api.desks import MOUNT, Desks
 from roadworthy.web.app_port import App
 from roadworthy.web.auth import OPEN
 from roadworthy.web.door import Door
@@ -45,6 +45,7 @@ def build(app: App, door: Door | None = None) -> Litestar:
         logging_config=None,
         request_max_body_size=door.limits.body,
     )
+    made.state.desks = desks
     made.asgi_handler = _through(door, taking.fn, made.asgi_handler)
     return made
 
@@ -67,7 +68,7 @@ def _through(door: Door, taking: ASGIApp, others: ASGIApp) -> ASGIApp:
             # What is left of a refused body is not read.
             await send_json(send, error.status, error_body(error), {**error_headers(error), "connection": "close"})
             return
-        if path.startswith(f"{rows.MOUNT}/"):
+        if path.startswith(f"{MOUNT}/"):
             await taking(scope, receive, send)
         else:
             await others(scope, receive, _counted(door, path, send))

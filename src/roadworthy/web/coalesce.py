@@ -9,30 +9,49 @@ from __future__ import annotations
 import asyncio
 from collections import deque
 from collections.abc import Callable, Sequence
-from concurrent.futures import Executor, Future
-from typing import Generic, TypeVar
+from functools import partial
+from typing import Generic, Protocol, TypeVar
 
 from roadworthy.errors import Overloaded
 
 Row = TypeVar("Row")
 Answer = TypeVar("Answer")
+Given_contra = TypeVar("Given_contra", contravariant=True)
+
+
+class Caller(Protocol[Given_contra]):
+    """Who waits for answers. All three are called on the event loop."""
+
+    def left(self) -> bool:
+        """Whether nobody waits any more."""
+
+    def answer(self, answers: Sequence[Given_contra]) -> None:
+        """Take the answers to the rows that were put, in their order."""
+
+    def fail(self, error: BaseException) -> None:
+        """Take what `work` raised for the batch that the rows were in."""
 
 
 class Coalescer(Generic[Row, Answer]):
     """Gathers the rows of many callers into batches for one synchronous function.
 
-    `work` maps rows to as many answers in the same order, and runs in `thread`, an executor of one thread. At most
-    `limit` rows wait; a batch takes callers until it holds `batch` rows. For use within one event loop.
+    `work` maps rows to as many answers in the same order, and runs in the one thread that `run` gives a call to. At
+    most `limit` rows wait; a batch takes callers until it holds `batch` rows. For use within one event loop.
     """
 
     def __init__(
-        self, work: Callable[[list[Row]], Sequence[Answer]], thread: Executor, *, limit: int, batch: int = 1024
+        self,
+        work: Callable[[list[Row]], Sequence[Answer]],
+        run: Callable[[Callable[[], None]], object],
+        *,
+        limit: int,
+        batch: int = 1024,
     ) -> None:
         self._work = work
-        self._thread = thread
+        self._run = run
         self._limit = limit
         self._batch = batch
-        self._waiting: deque[tuple[list[Row], asyncio.Future[Sequence[Answer]]]] = deque()
+        self._waiting: deque[tuple[list[Row], Caller[Answer]]] = deque()
         self._rows = 0
         self._idle = asyncio.Event()
         self._idle.set()
@@ -45,18 +64,22 @@ class Coalescer(Generic[Row, Answer]):
 
     async def submit(self, rows: list[Row]) -> Sequence[Answer]:
         """The answers to these rows. Raises Overloaded, or whatever `work` raised for the batch they were in."""
+        caller = _Awaiting[Answer](asyncio.get_running_loop())
+        self.put(rows, caller)
+        return await caller.answers
+
+    def put(self, rows: list[Row], caller: Caller[Answer]) -> None:
+        """Let rows wait for the next batch, whose answers their caller will be given. Raises Overloaded."""
         if self._closed:
             raise Overloaded("the server is stopping", hint="send it to another replica, or again in a moment")
         if self._rows + len(rows) > self._limit:
             raise Overloaded(f"{self._rows} rows wait, of at most {self._limit}", hint="slow down and try again")
-        loop = asyncio.get_running_loop()
-        answers: asyncio.Future[Sequence[Answer]] = loop.create_future()
-        self._waiting.append((rows, answers))
+        self._waiting.append((rows, caller))
         self._rows += len(rows)
         if self._idle.is_set():
             self._idle.clear()
+            loop = asyncio.get_running_loop()
             loop.call_soon(self._start, loop)  # so that all callers of this turn of the loop share the first batch
-        return await answers
 
     async def drain(self) -> None:
         """Take no more rows and wait until everything that was taken is answered."""
@@ -68,38 +91,66 @@ class Coalescer(Generic[Row, Answer]):
         if not callers:
             self._idle.set()
             return
-        job = self._thread.submit(self._work, [row for rows, _ in callers for row in rows])
-        job.add_done_callback(lambda done: loop.call_soon_threadsafe(self._finish, loop, callers, done))
+        self._run(partial(self._decide, loop, callers))
 
-    def _take(self) -> list[tuple[list[Row], asyncio.Future[Sequence[Answer]]]]:
+    def _take(self) -> list[tuple[list[Row], Caller[Answer]]]:
         callers, size = [], 0
         while self._waiting and size < self._batch:
-            rows, answers = self._waiting.popleft()
+            rows, caller = self._waiting.popleft()
             self._rows -= len(rows)
-            if not answers.done():  # a caller who left before its batch began is not served
-                callers.append((rows, answers))
+            if not caller.left():  # one who left before its batch began is not served
+                callers.append((rows, caller))
                 size += len(rows)
         return callers
+
+    def _decide(self, loop: asyncio.AbstractEventLoop, callers: list[tuple[list[Row], Caller[Answer]]]) -> None:
+        """In the other thread: the answers to a batch, or why there are none."""
+        rows = [row for rows, _ in callers for row in rows]
+        given: Sequence[Answer] = ()
+        error: Exception | None = None
+        try:
+            given = self._work(rows)
+            if len(given) != len(rows):  # whose is whose is unknown
+                error = RuntimeError(f"{len(rows)} rows were asked and {len(given)} answered")
+        except StopIteration as raised:
+            error = RuntimeError(repr(raised))  # a future does not carry it
+        except Exception as raised:  # noqa: BLE001  whatever it is, the callers are told and the thread goes on
+            error = raised
+        except BaseException as raised:  # noqa: BLE001  as above, but no caller should stop the loop
+            error = RuntimeError(repr(raised))
+        loop.call_soon_threadsafe(self._finish, loop, callers, given, error)
 
     def _finish(
         self,
         loop: asyncio.AbstractEventLoop,
-        callers: list[tuple[list[Row], asyncio.Future[Sequence[Answer]]]],
-        done: Future[Sequence[Answer]],
+        callers: list[tuple[list[Row], Caller[Answer]]],
+        given: Sequence[Answer],
+        error: Exception | None,
     ) -> None:
-        self._start(loop)  # first, so that the thread works while the answers are sent
-        error = done.exception()
-        given: Sequence[Answer] = () if error else done.result()
-        asked = sum(len(rows) for rows, _ in callers)
-        if isinstance(error, StopIteration) or not isinstance(error, Exception | None):
-            error = RuntimeError(repr(error))  # a future does not carry these
-        elif error is None and len(given) != asked:
-            error = RuntimeError(f"{asked} rows were asked and {len(given)} answered")  # whose is whose is unknown
         position = 0
-        for rows, answers in callers:
-            if not answers.done():
+        for rows, caller in callers:
+            if not caller.left():
                 if error is None:
-                    answers.set_result(given[position : position + len(rows)])
+                    caller.answer(given[position : position + len(rows)])
                 else:
-                    answers.set_exception(error)
+                    caller.fail(error)
             position += len(rows)
+        # Last, and after the loop has looked for what came meanwhile: whoever was just answered and asks again is then
+        # in the next batch. A larger batch costs less a row, and the thread has nothing to wait for.
+        loop.call_soon(self._start, loop)
+
+
+class _Awaiting(Generic[Answer]):
+    """A coroutine that waits for its answers."""
+
+    def __init__(self, loop: asyncio.AbstractEventLoop) -> None:
+        self.answers: asyncio.Future[Sequence[Answer]] = loop.create_future()
+
+    def left(self) -> bool:
+        return self.answers.done()
+
+    def answer(self, answers: Sequence[Answer]) -> None:
+        self.answers.set_result(answers)
+
+    def fail(self, error: BaseException) -> None:
+        self.answers.set_exception(error)

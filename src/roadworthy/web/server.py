@@ -21,6 +21,7 @@ from roadworthy.web.app_port import App
 from roadworthy.web.auth import access
 from roadworthy.web.door import Door
 from roadworthy.web.protocol import Connection
+from roadworthy.web.quick import Quick
 
 LOG = logging.getLogger(__name__)
 FAREWELL = 1.0  # seconds in which open connections are still told to go elsewhere, after a stop signal
@@ -112,11 +113,14 @@ def run(
 
 
 def _config(app: App, chosen: Door) -> uvicorn.Config:
-    class Ours(Connection):
+    application = build(app, chosen)
+
+    class Ours(Quick):
         door = chosen
+        desks = application.state.desks
 
     return uvicorn.Config(
-        build(app, chosen),
+        application,
         loop="auto",
         http=Ours,
         ws="none",

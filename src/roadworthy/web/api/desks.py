@@ -4,14 +4,22 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Callable, Sequence
-from concurrent.futures import ThreadPoolExecutor
-from typing import Literal
+from typing import Literal, NamedTuple
 
 from roadworthy.web.answers import HttpError
 from roadworthy.web.app_port import Answer, App
 from roadworthy.web.coalesce import Coalescer
+from roadworthy.web.one_thread import OneThread
 
 Verb = Literal["decide", "outcomes"]
+MOUNT = "/v1/systems"
+
+
+class Counter(NamedTuple):
+    """Where single rows of one system are taken without a detour."""
+
+    read: Callable[[bytes], object | None]  # a row from a body that is one plain row; None where it needs care
+    queue: Coalescer[object, Answer]
 
 
 class Desks:
@@ -20,8 +28,8 @@ class Desks:
     def __init__(self, app: App, most_rows: int) -> None:
         self._app = app
         self._most_rows = most_rows
-        self._thread = ThreadPoolExecutor(1, thread_name_prefix="desk")
-        self._readers: dict[str, Callable[[bytes], object | None]] = {}
+        self._thread = OneThread("desk")
+        self.counters: dict[bytes, Counter] = {}  # by the path of the request; open once a first row came
         self._queues: dict[tuple[str, Verb], Coalescer[object, Answer]] = {}
 
     async def submit(self, system: str, verb: Verb, rows: list[object]) -> Sequence[Answer]:
@@ -32,15 +40,6 @@ class Desks:
         queue = self._queues.get((system, verb)) or await self._open(system, verb)
         return await queue.submit(rows) if rows else ()
 
-    async def submit_body(self, system: str, body: bytes) -> Answer | None:
-        """The answer to a body that its desk can read by itself as one row; None where it cannot, or is not open yet.
-
-        Raises Overloaded, or what the desk raised.
-        """
-        queue, read = self._queues.get((system, "decide")), self._readers.get(system)
-        row = read(body) if read else None
-        return (await queue.submit([row]))[0] if queue and row is not None else None
-
     def waiting(self) -> list[tuple[str, str, int]]:
         """For each open queue its system, its verb and the rows that wait in it."""
         return [(system, verb, queue.waiting) for (system, verb), queue in list(self._queues.items())]
@@ -48,13 +47,15 @@ class Desks:
     async def drain(self) -> None:
         """Answer everything that was taken, then let the thread go."""
         await asyncio.gather(*(queue.drain() for queue in self._queues.values()))
-        self._thread.shutdown()
+        self._thread.close()
 
     async def _open(self, system: str, verb: Verb) -> Coalescer[object, Answer]:
         # The first desk of a system may load a model, so it is looked up off the event loop.
-        desk = await asyncio.get_running_loop().run_in_executor(self._thread, self._app.desk, system)
+        desk = await asyncio.to_thread(self._app.desk, system)
         work = desk.decide if verb == "decide" else desk.outcomes
+        queue = self._queues.setdefault(
+            (system, verb), Coalescer[object, Answer](work, self._thread.put, limit=self._most_rows)
+        )
         if verb == "decide":
-            self._readers[system] = desk.read
-        made = Coalescer[object, Answer](work, self._thread, limit=self._most_rows)
-        return self._queues.setdefault((system, verb), made)
+            self.counters[f"{MOUNT}/{system}/decisions".encode()] = Counter(desk.read, queue)
+        return queue

@@ -16,12 +16,11 @@ from litestar.handlers import ASGIRouteHandler
 from roadworthy.errors import InputError, Overloaded
 from roadworthy.web.answers import HttpError, error_body, error_headers, explained, send_json
 from roadworthy.web.api.body import Gone, check_headers, parse, read
-from roadworthy.web.api.desks import Desks, Verb
+from roadworthy.web.api.desks import MOUNT, Desks, Verb
 from roadworthy.web.api.halts import halting
 from roadworthy.web.app_port import Answer, App
 from roadworthy.web.door import Door
 
-MOUNT = "/v1/systems"
 VERBS: dict[str, Verb] = {"decisions": "decide", "outcomes": "outcomes"}
 METHODS: dict[Verb, str] = {"decide": "GET, POST", "outcomes": "POST"}
 TIMING = "parse;dur=%.3f, prefetch;dur=%.3f, decide;dur=%.3f, commit;dur=%.3f, wait;dur=%.3f, total;dur=%.3f"
@@ -85,19 +84,17 @@ async def _take(door: Door, desks: Desks, verb: Verb, parts: list[str], scope: A
     if door.draining:
         raise Overloaded("the server is stopping", hint="send it to another replica, or again in a moment")
     came = perf_counter()
-    if verb == "decide" and (answer := await desks.submit_body(system, body)) is not None:
-        return answer["status"], answer["body"], _timed(door, name, (answer,), start, came)
     rows = parse(body)
     if not isinstance(rows, list | dict):
         raise InputError(f"expected one object or a list of objects, got {_kind(rows)}")
     answers = await desks.submit(system, verb, rows if isinstance(rows, list) else [rows])
-    headers = _timed(door, name, answers, start, came)
+    headers = timed(door, name, answers, start, came)
     if isinstance(rows, dict):
         return answers[0]["status"], answers[0]["body"], headers
     return 200, [{"status": each["status"], "body": each["body"]} for each in answers], headers
 
 
-def _timed(door: Door, route: str, answers: Sequence[Answer], start: float, came: float) -> dict[str, str]:
+def timed(door: Door, route: str, answers: Sequence[Answer], start: float, came: float) -> dict[str, str]:
     """Count how long a request took; the header that says where the time went, in milliseconds.
 
     `start` is when its headers were there and `came` when its body was. What its batch did not spend, it waited.
