@@ -65,7 +65,9 @@ def requests_to(url: str, folder: Path, name: str) -> Iterator[bytes]:
 
 def compare(name: str, folder: Path, seconds: float) -> None:
     """Plan a system, load it, and print both."""
+    everywhere = os.sched_getaffinity(0)
     plan = predicted(folder, name)
+    os.sched_setaffinity(0, {1})  # this process is the client of the open load
     service = Service(**plan["service"])
     print(f"{name}: knee {plan['knee']:,.0f}/s, capacity {plan['capacity']:,.0f}/s, "
           f"planned in {plan['seconds']} s; load of the machine {os.getloadavg()[0]:.1f}")  # fmt: skip
@@ -89,6 +91,7 @@ def compare(name: str, folder: Path, seconds: float) -> None:
             processor = (_processor(process) - before) / len(found.latencies)
             print(f"  {times:.0%} of the knee on {share:.0%} of a core, {rate:,.0f}/s: {answered / rate:.0%} answered "
                   f"in time, p50 {p50:,.1f} ms, p99 {p99:,.1f} ms, {processor * 1e6:.0f} us of processor")  # fmt: skip
+    os.sched_setaffinity(0, everywhere)
 
 
 def main() -> None:
@@ -101,7 +104,6 @@ def main() -> None:
     if not all(map(shutil.which, ("wrk", "taskset"))) or (os.cpu_count() or 1) < 2:
         print("plans are not compared with a load test: that needs wrk, taskset and two cores")
         return
-    os.sched_setaffinity(0, {1})
     with tempfile.TemporaryDirectory() as temporary:
         for name in chosen.only.split(","):
             compare(name, (chosen.folder or Path(temporary)).resolve(), chosen.seconds)

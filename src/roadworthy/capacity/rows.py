@@ -82,7 +82,7 @@ def _ways(ids: Column) -> list[Callable[[int], Any]]:
             letters[place] = digit
         return "".join(letters)
 
-    ways: list[Callable[[int], Any]] = [lambda number: f"{like}{number:0{DIGITS}d}", lambda number: f"{number + 1}"]
+    ways: list[Callable[[int], Any]] = [lambda number: f"{like}{number:0{DIGITS}d}", lambda number: f"{number:x}"]
     return [filled, *ways] if len(places) == DIGITS else ways
 
 
