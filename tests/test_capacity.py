@@ -11,9 +11,10 @@ from contextlib import contextmanager
 from threading import Event, Thread
 
 import pytest
+from model_server import modelling
 from small_world import make_place, quiet
 
-from roadworthy.capacity import measure
+from roadworthy.capacity import known, measure
 from roadworthy.capacity.client import closed_load, open_load, request
 from roadworthy.capacity.rows import rows_to_send
 from roadworthy.cli import run
@@ -48,19 +49,25 @@ def plan(place, capsysbinary):
     return command
 
 
+@pytest.fixture
+def short(monkeypatch):
+    """Loads of a twentieth of a second."""
+    monkeypatch.setattr(measure, "SECONDS", 0.05)
+    monkeypatch.setattr(measure, "CONNECTIONS", (1, 8, 64))
+
+
 def files_of(folder):
     """The files of a folder with their content, but for what SQLite puts beside a file that is only read."""
     found = {path: path.read_bytes() for path in folder.rglob("*") if path.is_file() and path.suffix != ".db-shm"}
     return {path: content for path, content in found.items() if content or path.suffix != ".db-wal"}
 
 
-def test_a_plan_says_what_a_rate_needs_and_writes_nothing(plan, place, monkeypatch, capsysbinary):
+def test_a_plan_says_what_a_rate_needs_and_writes_nothing(plan, place, short, monkeypatch, capsysbinary):
     """One real, short measurement: `--json` is one document with every part, a person sees it, nothing is written.
 
-    So short a measurement sees too few reviews to price them: the gate over the cost does not pass, and the exit is 1.
+    Where too few reviews were seen to price them, the gate over the cost does not pass, and the exit is 1.
     """
-    monkeypatch.setattr(measure, "SECONDS", 0.05)
-    monkeypatch.setattr(measure, "CONNECTIONS", (1, 8, 64))
+    monkeypatch.setattr(known, "LEAST", 10**9)
     before, around = files_of(place.home), sorted(place.home.parent.iterdir())
     status, out, err = plan("--rate", 20, "--json")
     assert (status, err) == (1, "")
@@ -229,3 +236,46 @@ def test_rows_are_drawn_where_nothing_was_acquired(tmp_path, id):
     assert all(re.fullmatch(r"\d{4}-\d\d-\d\dT.*Z", row["at"]) for row in sent)
     if id.max_length:
         assert max(len(row["id"]) for row in sent) <= id.max_length
+
+
+REMOTE = '''"""A model that runs elsewhere."""
+
+import roadworthy
+
+
+def train(features, labels, seed):
+    """Where it is, what a call costs, and a row whose score is known."""
+    return roadworthy.remote("ORIGIN", protocol="json", timeout=5.0, cost_per_call=0.02, rows=4,
+                             probes=[({"amount": 180.0}, 0.5)])
+'''
+AMOUNT = '''"""One feature, under the name that the model elsewhere knows."""
+
+
+def amount(tx_amount):
+    """amount"""
+    return tx_amount * 1.0
+
+
+FEATURES = (amount,)
+'''
+
+
+def test_a_remote_model_is_paid_for_and_not_asked_under_load(tmp_path, short, capsysbinary):
+    """Of a remote model only its probes are asked; its calls are priced, and its time is added to each batch."""
+    made = make_place(tmp_path)
+    with modelling() as model:
+        (made.system / "train.py").write_text(REMOTE.replace("ORIGIN", model.origin))
+        (made.system / "model.py").write_text(AMOUNT)
+        with open_home(made.home) as home:
+            run_training(home, read_system(made.system), made.data, seed=0, progress=quiet)
+        asked = len(model.asked)
+        run(["plan", "--rate", "2", "--system", str(made.system), "--home", str(made.home), "--json"])
+        probes = model.asked[asked:]
+    plan = json.loads(capsysbinary.readouterr().out)
+    assert plan["kind"] == "remote"
+    assert len(probes) == 3  # as a server starts, and twice to see how long a call takes
+    assert {json.dumps(body) for _, _, body in probes} == {'{"rows": [{"amount": 180.0}]}'}
+    assert plan["service"]["call"] > 0
+    parts = {part["name"]: part["per_1000"] for part in plan["cost_per_1000"]["parts"]}
+    assert parts["model calls"] == pytest.approx(0.02 / plan["rows_a_batch"] * 1000)
+    assert any("not asked under load" in said for said in plan["assumptions"])

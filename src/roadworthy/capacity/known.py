@@ -58,11 +58,11 @@ def reviewed(home: Home, system: str, found: Measured, action: str) -> tuple[flo
     """The share of decisions that goes to a person, and where that is known from."""
     report = dict(home.store.list(REPORT)).get(system)
     if report is not None and report["decisions"] >= LEAST:
-        return report["actions"].get(action, 0) / report["decisions"], "in the newest rehearsal"
+        return report["actions"].get(action, 0) / report["decisions"], "as in the newest rehearsal"
     decided = found.actions.total()
     if decided < LEAST:
         return None, f"only {decided:,} rows were measured; `roadworthy rehearse` tells more"
-    return found.actions[action] / decided, "of the rows measured here"
+    return found.actions[action] / decided, "as of the rows measured"
 
 
 def training_of(home: Home, project: Project, digest: str) -> Training | None:

@@ -152,9 +152,9 @@ def review_labour(rate: float, share: float | None, origin: str, cost: float | N
         return Part("review labour", None, origin)
     decisions = rate * DAY_SECONDS
     cases, worked = share * decisions, min(share * decisions, capacity)
-    why = f"{share:.2%} of decisions go to a person ({origin}), {cost:g} each"
+    why = f"{share:.2%} go to people ({origin}), {cost:g} each"
     if cases > worked:
-        why += f"; of {cases:,.0f} cases a day only {worked:,.0f} are worked"
+        why += f"; of {cases:,.0f} cases a day {worked:,.0f} are worked"
     return Part("review labour", worked * cost / decisions * 1000, why)
 
 
@@ -181,8 +181,8 @@ def retraining(
     money = times * seconds / 3600 * core_hour * cores
     why = f"{times:.1f} a month, {seconds:,.0f} s each on {cores} cores"
     if training.rows and seconds > training.seconds:
-        why = (f"{times:.1f} a month; {training.rows:,} rows took {training.seconds:,.0f} s, so the {rows / 1e6:,.0f} "
-               f"million of its window would take {seconds / 3600:,.1f} h on {cores} cores")  # fmt: skip
+        why = (f"{times:.1f} a month; {training.rows:,} rows took {training.seconds:,.0f} s, so {rows / 1e6:,.0f} "
+               f"million take {seconds / 3600:,.1f} h on {cores} cores")  # fmt: skip
     return Part("retraining", money / (rate * DAY_SECONDS * MONTH) * 1000, why)
 
 
