@@ -29,7 +29,7 @@ from serving import Case, _first, _processor, load, serving
 from serving_systems import bodies, made
 
 from roadworthy.capacity.client import open_load, request
-from roadworthy.core.plan import FULL, Service
+from roadworthy.core.plan import FULL, Pace
 
 RATE = 500.0  # that is planned for; knee and capacity do not depend on it
 FLOODS = {64: 32, 256: FULL}  # connections, and the rows of their batches: while one half is decided, the other waits
@@ -68,14 +68,14 @@ def compare(name: str, folder: Path, seconds: float) -> None:
     everywhere = os.sched_getaffinity(0)
     plan = predicted(folder, name)
     os.sched_setaffinity(0, {1})  # this process is the client of the open load
-    service = Service(**plan["service"])
+    pace = Pace(**plan["pace"])
     print(f"{name}: knee {plan['knee']:,.0f}/s, capacity {plan['capacity']:,.0f}/s, "
           f"planned in {plan['seconds']} s; load of the machine {os.getloadavg()[0]:.1f}")  # fmt: skip
     with serving(Case(name, name), folder) as (url, process):
         _first(url, folder, Case(name, name))
         for connections, batch in FLOODS.items():
             rate, processor, share = flood(Case(name, name, connections), folder, url, process, seconds)
-            expected = service.processor(batch)
+            expected = pace.processor(batch)
             print(f"  {connections} callers: {rate:,.0f}/s on {share:.0%} of a core; {processor * 1e6:.0f} us of "
                   f"processor, predicted {expected * 1e6:.0f}: {expected / processor - 1:+.0%}")  # fmt: skip
             if batch == FULL:

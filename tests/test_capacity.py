@@ -275,7 +275,7 @@ def test_a_remote_model_is_paid_for_and_not_asked_under_load(tmp_path, short, ca
     assert plan["kind"] == "remote"
     assert len(probes) == 3  # as a server starts, and twice to see how long a call takes
     assert {json.dumps(body) for _, _, body in probes} == {'{"rows": [{"amount": 180.0}]}'}
-    assert plan["service"]["call"] > 0
+    assert plan["pace"]["call"] > 0
     parts = {part["name"]: part["per_1000"] for part in plan["cost_per_1000"]["parts"]}
     assert parts["model calls"] == pytest.approx(0.02 / plan["rows_a_batch"] * 1000)
     assert any("not asked under load" in said for said in plan["assumptions"])

@@ -13,12 +13,12 @@ from roadworthy import view
 from roadworthy.core.plan import (
     FULL,
     KNEE,
+    Pace,
     Part,
-    Service,
     Training,
     compute,
     event_bytes,
-    fit_service,
+    fit_pace,
     model_calls,
     retraining,
     review_labour,
@@ -29,7 +29,7 @@ from roadworthy.core.plan import (
 )
 
 positive = st.floats(1e-5, 1e-2)
-services = st.builds(Service, batch=positive, row=positive)
+paces = st.builds(Pace, batch=positive, row=positive)
 rates = st.floats(0.01, 1e5)
 
 
@@ -39,7 +39,7 @@ def test_a_fit_finds_what_made_the_times(batch, row, sizes):
     batches = [1000 // size + 1 for size in sizes]
     rows = [many * size for many, size in zip(batches, sizes, strict=True)]
     seconds = [batch * many + row * count for many, count in zip(batches, rows, strict=True)]
-    found = fit_service(batches, rows, seconds)
+    found = fit_pace(batches, rows, seconds)
     assert found.batch == pytest.approx(batch, rel=1e-4)
     assert found.row == pytest.approx(row, rel=1e-4)
     assert found.residual < 1e-6
@@ -47,9 +47,9 @@ def test_a_fit_finds_what_made_the_times(batch, row, sizes):
 
 def test_a_fit_tells_its_residual_and_gives_nothing_negative():
     """A time that no line explains is the residual, and neither part is under zero."""
-    found = fit_service([10, 1], [10, 100], [1.0, 5.0])
+    found = fit_pace([10, 1], [10, 100], [1.0, 5.0])
     assert (found.batch, found.residual) == (pytest.approx(0.050505, rel=1e-4), pytest.approx(0, abs=1e-9))
-    bent = fit_service([10, 10, 1], [10, 10, 100], [1.0, 2.0, 0.1])
+    bent = fit_pace([10, 10, 1], [10, 10, 100], [1.0, 2.0, 0.1])
     assert bent.residual > 0.2
     assert min(bent.batch, bent.row) >= 0
 
@@ -57,14 +57,14 @@ def test_a_fit_tells_its_residual_and_gives_nothing_negative():
 def test_one_load_is_no_fit():
     """Two unknowns need two loads that decided something."""
     with pytest.raises(ValueError, match="two loads or more, got 1"):
-        fit_service([5, 0], [10, 0], [0.1, 0.2])
+        fit_pace([5, 0], [10, 0], [0.1, 0.2])
 
 
 @pytest.mark.parametrize("load", [0.2, 0.5, 0.8])
 def test_work_by_the_row_is_conserved(load):
     """When only rows take time, a simulated worker is at work for rate times seconds a row, whatever its batches."""
     row = 0.001
-    assert simulate(Service(0.0, row), load / row).busy == pytest.approx(load, abs=0.02)
+    assert simulate(Pace(0.0, row), load / row).busy == pytest.approx(load, abs=0.02)
 
 
 @pytest.mark.parametrize("load", [0.1, 1.0, 5.0])
@@ -73,7 +73,7 @@ def test_work_by_the_batch_has_its_closed_form(load):
 
     So the worker is at work for x / (x + exp(-x)) of the time and its batches hold x + exp(-x) rows, x = rate * a.
     """
-    found = simulate(Service(0.01, 0.0), load / 0.01, most=10**6)
+    found = simulate(Pace(0.01, 0.0), load / 0.01, most=10**6)
     expected = load + math.exp(-load)
     assert found.busy == pytest.approx(load / expected, abs=0.02)
     assert found.batch == pytest.approx(expected, rel=0.03)
@@ -81,44 +81,44 @@ def test_work_by_the_batch_has_its_closed_form(load):
 
 def test_a_lone_row_waits_for_its_own_batch_only():
     """At a rate far under the knee a latency is the time of a batch of one row, calls and disk included."""
-    service = Service(0.001, 0.0001, wait=0.0005, call=0.002, call_rows=8)
-    found = simulate(service, 0.01, arrivals=200)
+    pace = Pace(0.001, 0.0001, wait=0.0005, call=0.002, call_rows=8)
+    found = simulate(pace, 0.01, arrivals=200)
     assert found.latencies == pytest.approx(np.full(200, 0.0036))
 
 
 @settings(max_examples=20)
-@given(services)
-def test_latency_turns_up_at_the_knee(service):
+@given(paces)
+def test_latency_turns_up_at_the_knee(pace):
     """Below the knee the worker keeps up; over its capacity by a fifth, with full batches, the queue never ends."""
-    low = simulate(service, service.knee() / 2, arrivals=2_000)
-    high = simulate(service, 1.2 * service.capacity(), arrivals=4_000, most=FULL)
-    at = simulate(service, service.knee(), arrivals=2_000)
+    low = simulate(pace, pace.knee() / 2, arrivals=2_000)
+    high = simulate(pace, 1.2 * pace.capacity(), arrivals=4_000, most=FULL)
+    at = simulate(pace, pace.knee(), arrivals=2_000)
     assert np.quantile(low.latencies, 0.5) <= np.quantile(at.latencies, 0.5) <= np.quantile(high.latencies, 0.5)
     assert high.latencies[-200:].mean() > high.latencies[:200].mean()
-    assert at.latencies.max() < service.seconds(1024) * 3
+    assert at.latencies.max() < pace.seconds(1024) * 3
 
 
 @settings(max_examples=20)
-@given(services, rates)
-def test_a_simulation_is_always_the_same(service, rate):
-    """Nothing is drawn but by hash: the same service and rate give the same latencies, none under a batch of one."""
-    first, again = simulate(service, rate, arrivals=100), simulate(service, rate, arrivals=100)
+@given(paces, rates)
+def test_a_simulation_is_always_the_same(pace, rate):
+    """Nothing is drawn but by hash: the same pace and rate give the same latencies, none under a batch of one."""
+    first, again = simulate(pace, rate, arrivals=100), simulate(pace, rate, arrivals=100)
     assert np.array_equal(first.latencies, again.latencies)
-    assert first.latencies.min() >= service.seconds(1) * 0.999
+    assert first.latencies.min() >= pace.seconds(1) * 0.999
 
 
 @settings(max_examples=20)
-@given(services, rates)
-def test_workers_carry_the_rate_and_one_less_does_not(service, rate):
+@given(paces, rates)
+def test_workers_carry_the_rate_and_one_less_does_not(pace, rate):
     """Each worker's share is at most its knee, and with one worker less it would be more."""
-    many = workers(service, rate)
-    assert rate / many <= service.knee() * (1 + 1e-9)
-    assert many == 1 or rate / (many - 1) > service.knee()
+    many = workers(pace, rate)
+    assert rate / many <= pace.knee() * (1 + 1e-9)
+    assert many == 1 or rate / (many - 1) > pace.knee()
 
 
 def test_a_remote_model_bounds_the_capacity():
     """While a model elsewhere is asked nothing is decided: its calls for a full batch count against the capacity."""
-    near, far = Service(0.001, 0.0001), Service(0.001, 0.0001, call=0.1, call_rows=32)
+    near, far = Pace(0.001, 0.0001), Pace(0.001, 0.0001, call=0.1, call_rows=32)
     assert near.capacity() == pytest.approx(FULL / 0.0138)
     assert far.capacity() == pytest.approx(FULL / (0.0138 + 0.1 * FULL / 32))
     assert far.knee() == pytest.approx(KNEE * far.capacity())

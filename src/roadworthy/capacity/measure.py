@@ -18,7 +18,7 @@ from roadworthy.capacity.client import closed_load, request
 from roadworthy.capacity.rows import Rows
 from roadworthy.capacity.worker import Worker
 from roadworthy.core import record
-from roadworthy.core.plan import Service, fit_service
+from roadworthy.core.plan import Pace, fit_pace
 from roadworthy.errors import InputError
 from roadworthy.flows.decide import INPUT
 from roadworthy.ports import Entry, Item, Store
@@ -49,7 +49,7 @@ class Load:
 class Measured:
     """What a worker showed under loads. `memory` is in bytes; `actions` and `tiers` count the rows of all loads."""
 
-    service: Service
+    pace: Pace
     loads: tuple[Load, ...]
     memory: int
     actions: Counter[str]
@@ -73,7 +73,7 @@ def measure(worker: Worker, system: str, rows: Rows) -> Measured:
         counts = f"{len(headers):,}, of which {actions.total():,} keep the contract"
         raise InputError(f"too few rows to measure with: {counts}", hint="`roadworthy acquire` pulls more rows")
     return Measured(
-        _service(loads), loads, worker.usage().memory, actions,
+        _pace(loads), loads, worker.usage().memory, actions,
         Counter(each.tier for each in headers if each.kind == "decision"),
     )  # fmt: skip
 
@@ -110,9 +110,9 @@ def _load(worker: Worker, log: Store, url: str, system: str, requests: Iterator[
     )  # fmt: skip
 
 
-def _service(loads: Sequence[Load]) -> Service:
+def _pace(loads: Sequence[Load]) -> Pace:
     """The processor time of batches and rows, and what a single row waits for beside it: mostly the disk."""
     told = zip(*((load.batches, load.decisions, load.processor) for load in loads), strict=True)
-    service = fit_service(*told)
+    pace = fit_pace(*told)
     quiet = min(load.quiet for load in loads if load.connections == 1)
-    return replace(service, wait=max(0.0, quiet - service.seconds(1)))
+    return replace(pace, wait=max(0.0, quiet - pace.seconds(1)))

@@ -72,8 +72,8 @@ def make_plan(asked: Asked) -> dict[str, Any]:
             found = measure(worker, asked.system, rows)
         call = seconds_a_call(remote) if remote else None
         if remote and call is not None:
-            service = replace(found.service, call=call, call_rows=remote.remote.rows)
-            found = replace(found, service=service)
+            pace = replace(found.pace, call=call, call_rows=remote.remote.rows)
+            found = replace(found, pace=pace)
         log = SQLiteStore(worker.log, read_only=True)
         try:
             made = _plan(asked, project, found, remote.remote if remote else None, log, folder)
@@ -90,8 +90,8 @@ def _plan(
     asked: Asked, project: Project, found: Measured, remote: Remote | None, log: SQLiteStore, folder: Path
 ) -> dict[str, Any]:
     """Everything that follows from what was measured."""
-    service, many = found.service, core.workers(found.service, asked.rate)
-    queue = core.simulate(service, asked.rate / many)
+    pace, many = found.pace, core.workers(found.pace, asked.rate)
+    queue = core.simulate(pace, asked.rate / many)
     declared = declared_in(project)
     parts = _parts(asked, project, found, remote, queue, many)
     known, unknown = core.total(parts)
@@ -100,14 +100,14 @@ def _plan(
     kept = core.event_bytes(project.views)
     return {
         "rate": asked.rate, "workers": many, "cores": many,
-        "knee": service.knee(), "capacity": service.capacity(),
-        "utilisation": asked.rate / many / service.capacity(), "rows_a_batch": queue.batch,
+        "knee": pace.knee(), "capacity": pace.capacity(),
+        "utilisation": asked.rate / many / pace.capacity(), "rows_a_batch": queue.batch,
         "latency": {
-            "alone": _latency(core.simulate(service, min(1.0, asked.rate))), "at_rate": _latency(queue),
-            "at_knee": _latency(core.simulate(service, service.knee())),
-            "at_capacity": _latency(core.simulate(service, 0.98 * service.capacity())),
+            "alone": _latency(core.simulate(pace, min(1.0, asked.rate))), "at_rate": _latency(queue),
+            "at_knee": _latency(core.simulate(pace, pace.knee())),
+            "at_capacity": _latency(core.simulate(pace, 0.98 * pace.capacity())),
         },
-        "service": asdict(service), "loads": [asdict(load) for load in found.loads],
+        "pace": asdict(pace), "loads": [asdict(load) for load in found.loads],
         "memory": {"worker": found.memory, "bytes_per_decision": kept, "per_day": kept * day},
         "storage": {
             "bytes_per_decision": stored, "per_day": stored * day, "retention_days": declared.days,
@@ -134,7 +134,7 @@ def _parts(
     reviewers, training = project.system.reviewers, project.system.training
     share, origin = reviewed(asked.home, asked.system, found, reviewers.action) if reviewers else (None, "")
     rows = min(queue.batch, remote.rows) if remote else 1.0
-    busy = asked.rate / many / found.service.capacity()
+    busy = asked.rate / many / found.pace.capacity()
     return (
         core.compute(asked.rate, many, asked.core_hour, busy),
         core.model_calls(remote.cost_per_call if remote else None, rows),
@@ -171,11 +171,13 @@ def _assumptions(asked: Asked, project: Project, many: int) -> list[str]:
 
 
 def _measured_how(asked: Asked, rows: Rows, found: Measured, remote: HttpModel | None, call: float | None) -> list[str]:
-    batch, row = found.service.batch * 1000, found.service.row * 1e6
+    batch, row = found.pace.batch * 1000, found.pace.row * 1e6
+    share = max(load.processor / load.seconds for load in found.loads)
     said = [
         f"Measured with {rows.origin}.",
         "The server had a log of its own. Times are of its processor, so that other work here counts little.",
-        f"A batch takes {batch:,.2f} ms and {row:,.0f} us a row, within {found.service.residual:.0%}.",
+        f"A batch takes {batch:,.2f} ms and {row:,.0f} us a row, within {found.pace.residual:.0%}.",
+        f"The worker got up to {share:.0%} of its core; the nearer to all of it, the less else ran and the truer this is.",
         "The disk's own scatter comes on top of the latencies.",
     ]
     late = found.tiers["fallback"] / found.actions.total()

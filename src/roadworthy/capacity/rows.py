@@ -51,8 +51,7 @@ def rows_to_send(home: Home, system: str, contract: Contract, id: str) -> Rows:
     """The newest rows of a system, or rows drawn from its contract where nothing was acquired. Raises InputError."""
     snapshot = current(home.store, system, "input")
     if snapshot is not None and snapshot.rows:
-        found = read_snapshot(home.tables, snapshot, contract)
-        found = found.take(slice(max(0, len(found) - DIFFERENT), len(found)))
+        found = read_snapshot(home.tables, snapshot, contract, newest=DIFFERENT)
         origin = f"the newest {len(found):,} rows of snapshot {snapshot.digest[:12]}"
     else:
         found = sample(contract, DRAWN)

@@ -27,7 +27,7 @@ def plan(
 ) -> int:  # fmt: skip
     """Measure one worker on this machine; say cores, memory, storage, cost per 1,000 decisions, and where the knee is.
 
-    It takes about 15 seconds, reads the home and writes nothing into it.
+    It takes about ten seconds on a quiet machine, reads the home and writes nothing into it.
     """
     if not 0 < rate <= WIDEST:
         raise InputError(f"--rate: expected decisions a second, over 0 and at most {WIDEST:,.0f}, got {rate:g}")

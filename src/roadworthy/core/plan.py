@@ -29,7 +29,7 @@ MONTH, DAY_SECONDS = 30.0, 86_400.0  # days, seconds
 
 
 @dataclass(frozen=True, slots=True)
-class Service:
+class Pace:
     """How long one worker takes for a batch, in seconds: of processor a batch and a row, and of waiting.
 
     `wait` is for the disk, a batch. `call` is for a remote model, once for each `call_rows` rows. `residual` is the
@@ -63,8 +63,8 @@ class Service:
         return self.call * math.ceil(rows / self.call_rows) if self.call else 0.0
 
 
-def fit_service(batches: Sequence[int], rows: Sequence[int], seconds: Sequence[float]) -> Service:
-    """The service whose processor time, `batch * batches + row * rows`, is nearest to what loads took.
+def fit_pace(batches: Sequence[int], rows: Sequence[int], seconds: Sequence[float]) -> Pace:
+    """The pace whose processor time, `batch * batches + row * rows`, is nearest to what loads took.
 
     One value a load: batches, rows and seconds of processor. Least squares of the relative error, nothing negative.
     Raises ValueError for fewer than two loads with rows.
@@ -75,7 +75,7 @@ def fit_service(batches: Sequence[int], rows: Sequence[int], seconds: Sequence[f
         raise ValueError(f"two loads or more, got {told.shape[1]}")
     shares = (told[:2] / told[2]).T
     (batch, row), _ = nnls(shares, np.ones(len(shares)))
-    return Service(float(batch), float(row), residual=float(np.abs(shares @ (batch, row) - 1).max()))
+    return Pace(float(batch), float(row), residual=float(np.abs(shares @ (batch, row) - 1).max()))
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -87,10 +87,10 @@ class Queue:
     batch: float
 
 
-def simulate(service: Service, rate: float, arrivals: int = ARRIVALS, most: int = 1024) -> Queue:
+def simulate(pace: Pace, rate: float, arrivals: int = ARRIVALS, most: int = 1024) -> Queue:
     """One worker under random arrivals (a Poisson process) at a rate a second, `most` rows a batch.
 
-    The draws are hashes: the same service and rate give the same queue.
+    The draws are hashes: the same pace and rate give the same queue.
     """
     draws = np.array(uniform("plan", (place.to_bytes(8, "big") for place in range(arrivals))))
     due = np.cumsum(-np.log1p(-draws)) / rate
@@ -99,16 +99,16 @@ def simulate(service: Service, rate: float, arrivals: int = ARRIVALS, most: int 
     while first < arrivals:
         start = max(done, times[first])
         last = min(bisect_right(times, start, first), first + most)
-        took = service.seconds(last - first)
+        took = pace.seconds(last - first)
         done, worked = start + took, worked + took
         latencies[first:last] = done - due[first:last]
         first, batches = last, batches + 1
     return Queue(latencies, worked / done, arrivals / batches)
 
 
-def workers(service: Service, rate: float) -> int:
+def workers(pace: Pace, rate: float) -> int:
     """The workers that carry a rate below their knees, if each takes an equal share."""
-    return max(1, math.ceil(rate / service.knee()))
+    return max(1, math.ceil(rate / pace.knee()))
 
 
 def event_bytes(views: Sequence[View]) -> float:
