@@ -177,7 +177,7 @@ def _measured_how(asked: Asked, rows: Rows, found: Measured, remote: HttpModel |
         f"Measured with {rows.origin}.",
         "The server had a log of its own. Times are of its processor, so that other work here counts little.",
         f"A batch takes {batch:,.2f} ms and {row:,.0f} us a row, within {found.pace.residual:.0%}.",
-        f"The worker got up to {share:.0%} of its core; the nearer to all of it, the less else ran and the truer this is.",
+        f"The worker got up to {share:.0%} of its core: the more of it, the less else ran, and the truer this is.",
         "The disk's own scatter comes on top of the latencies.",
     ]
     late = found.tiers["fallback"] / found.actions.total()

@@ -73,7 +73,7 @@ def show_latency(made: dict[str, Any]) -> None:
         ("at_capacity", 0.98 * made["capacity"]),
     )  # fmt: skip
     rows = [
-        [f"  {name.replace('_', ' ')}", f"{rate:,.0f}/s", *(f"{made['latency'][name][part] * 1000:,.1f} ms"
+        [f"  {name.replace('_', ' ')}", f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s", *(f"{made['latency'][name][part] * 1000:,.1f} ms"
          for part in ("p50", "p99"))]
         for name, rate in rates
     ]  # fmt: skip
