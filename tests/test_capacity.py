@@ -14,7 +14,7 @@ import pytest
 from model_server import modelling
 from small_world import make_place, quiet
 
-from roadworthy.capacity import known, measure
+from roadworthy.capacity import known, measure, release_of
 from roadworthy.capacity.client import closed_load, open_load, request
 from roadworthy.capacity.rows import rows_to_send
 from roadworthy.cli import run
@@ -22,8 +22,9 @@ from roadworthy.cli.plan import amount, show, size
 from roadworthy.core.contract import Contract, Field
 from roadworthy.errors import InputError
 from roadworthy.flows.declare import read_system
-from roadworthy.home import open_home
+from roadworthy.home import Home, open_home
 from roadworthy.runs import run_training
+from roadworthy.stores import MemoryStore
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
 
@@ -121,6 +122,17 @@ def test_an_unknown_release_is_told_the_nearest(plan, place):
     status, _, err = plan("--rate", 5, "--release", wrong)
     assert status == 2
     assert f"card-fraud has no release '{wrong}' (did you mean '{digest[:12]}'?)" in err
+
+
+def test_a_release_is_named_by_its_first_digits(place):
+    """One beginning is one release, whatever its case; one that several share is refused with their names."""
+    with open_home(place.home, writes=False) as home:
+        ((digest, body),) = home.store.list("release")
+        assert release_of(home, "card-fraud", "") == release_of(home, "card-fraud", digest[:6].upper()) == digest
+    log = MemoryStore()
+    log.append([], [("release", f"{digest[:8]}{last * 56}", body) for last in "ab"])
+    with pytest.raises(InputError, match=f"begins 2 releases .{digest[:8]}aaaa, {digest[:8]}bbbb"):
+        release_of(Home(place.home, log, None, b""), "card-fraud", digest[:8])
 
 
 def test_a_home_without_a_release_says_what_makes_one(place, tmp_path, capsysbinary):

@@ -142,6 +142,7 @@ def test_each_part_of_the_cost_by_hand():
     assert model_calls(None, 1).per_1000 == 0
     assert review_labour(1.0, 0.01, "seen", 3.0, 1e6).per_1000 == pytest.approx(30)
     assert retraining(1.0, Training(3600, None), 30, 90, 1.0, 2).per_1000 == pytest.approx(2 / 2592)
+    assert retraining(1.0, Training(0.0, None), 30, 90, 1.0, 2) == Part("retraining", 0.0, "a rule is not trained")
 
 
 def test_people_are_paid_for_no_more_than_they_can_work():

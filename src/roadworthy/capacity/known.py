@@ -12,6 +12,7 @@ import msgspec
 
 from roadworthy.capacity.measure import Measured
 from roadworthy.core.plan import Training
+from roadworthy.core.release import RULE
 from roadworthy.core.system import DAY, duration
 from roadworthy.errors import Problem, Unscored
 from roadworthy.flows.declare import SYSTEM, Project
@@ -67,6 +68,9 @@ def reviewed(home: Home, system: str, found: Measured, action: str) -> tuple[flo
 
 def training_of(home: Home, project: Project, digest: str) -> Training | None:
     """How long the training that made a release took, from the home's lineage events, and how many rows it had."""
+    document = home.store.get(DOCUMENT, digest)
+    if document["kind"] == RULE:
+        return Training(0.0, None)
     begun: dict[str, str] = {}
     took: float | None = None
     job = job_of(project.system, "train").name
@@ -80,8 +84,7 @@ def training_of(home: Home, project: Project, digest: str) -> Training | None:
             begun[run] = at
         elif event["eventType"] == "COMPLETE" and run in begun and digest.encode() in line:  # among its outputs
             took = (datetime.fromisoformat(at) - datetime.fromisoformat(begun[run])).total_seconds()
-    evidence = home.store.get(DOCUMENT, digest)["evidence"]
-    rows = evidence.get("parts", {}).get("train", {}).get("rows")
+    rows = document["evidence"].get("parts", {}).get("train", {}).get("rows")
     return None if took is None else Training(took, rows)
 
 

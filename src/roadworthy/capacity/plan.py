@@ -20,7 +20,6 @@ from roadworthy.core.remote import Remote
 from roadworthy.core.system import DAY
 from roadworthy.errors import InputError, NotFound, nearest
 from roadworthy.flows.declare import Project
-from roadworthy.flows.lineage import releases_named
 from roadworthy.flows.releases import DOCUMENT, LIVE, load_project
 from roadworthy.home import Home
 from roadworthy.models.remote import HttpModel
@@ -51,7 +50,7 @@ def release_of(home: Home, system: str, name: str) -> str:
             hint = "`roadworthy train` or `rehearse` makes one"
             raise NotFound(f"{system} has no live release in this home", hint=hint)
         return str(live["digest"])
-    found = [digest for digest in releases_named(name, home.store) if digest in of_system]
+    found = [digest for digest in of_system if digest.startswith(name.lower())]
     if len(found) == 1:
         return found[0]
     if found:

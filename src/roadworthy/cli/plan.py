@@ -72,11 +72,11 @@ def show_latency(made: dict[str, Any]) -> None:
         ("alone", min(1.0, made["rate"])), ("at_rate", each), ("at_knee", made["knee"]),
         ("at_capacity", 0.98 * made["capacity"]),
     )  # fmt: skip
-    rows = [
-        [f"  {name.replace('_', ' ')}", f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s", *(f"{made['latency'][name][part] * 1000:,.1f} ms"
-         for part in ("p50", "p99"))]
-        for name, rate in rates
-    ]  # fmt: skip
+    rows = []
+    for name, rate in rates:
+        times = [f"{made['latency'][name][part] * 1000:,.1f} ms" for part in ("p50", "p99")]
+        shown = f"{rate:,.0f}/s" if rate >= 10 else f"{rate:.2g}/s"
+        rows.append([f"  {name.replace('_', ' ')}", shown, *times])
     table(["  latency of one worker", "rate", "p50", "p99"], rows, right=(1, 2, 3))
 
 

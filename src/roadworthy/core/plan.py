@@ -176,6 +176,8 @@ def retraining(
     """Trainings on the rows of a window of days, one every so many days, on so many cores."""
     if training is None:
         return Part("retraining", None, "how long its training took is not known; `roadworthy train` notes it")
+    if not training.seconds:
+        return Part("retraining", 0.0, "a rule is not trained")
     rows, times = rate * DAY_SECONDS * window, MONTH / every
     seconds = training.on(rows)
     money = times * seconds / 3600 * core_hour * cores
