@@ -64,6 +64,18 @@ def test_different_content_has_another_digest(
     assert (made[0].digest == made[1].digest) == (left == right)
 
 
+def test_the_newest_rows_are_the_last_of_all(tmp_path: Path) -> None:
+    """So many of the newest rows are the last ones of the whole snapshot, in the same order, missing values first."""
+    rows = [word(number % 3, word=[None, "b", "a"][number % 3], size=float(number // 3)) for number in range(9)]
+    snapshot = snapshot_of(tmp_path, rows)
+    whole = read_snapshot(tmp_path, snapshot, WORDS)
+    for newest in (1, 2, len(whole), 100):
+        last = read_snapshot(tmp_path, snapshot, WORDS, newest=newest)
+        assert {name: column.tolist() for name, column in last.columns.items()} == {
+            name: column[-newest:].tolist() for name, column in whole.columns.items()
+        }
+
+
 def test_names_and_types_are_content(tmp_path: Path) -> None:
     """The same values under another name, or as another type, have another digest."""
     rows = [word(1, size=2.0)]

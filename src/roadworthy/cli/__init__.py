@@ -31,6 +31,7 @@ COMMANDS = (
     "facts",
     "train",
     "rehearse",
+    "plan",
     "score",
     "outcomes",
     "serve",

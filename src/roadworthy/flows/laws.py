@@ -70,8 +70,10 @@ def _column(field: Field, rows: int, generator: np.random.Generator) -> Column:
         picked = [values[place] for place in generator.integers(0, len(values), rows)]
         return text(None if gone else value for value, gone in zip(picked, absent, strict=True))
     low = field.minimum if field.minimum is not None else 0.0
-    high = field.maximum if field.maximum is not None else low + 1000.0
-    column = generator.uniform(low, high, rows)
+    most = 1.0 if field.logical_type == "boolean" else low + 1000.0
+    column = generator.uniform(low, field.maximum if field.maximum is not None else most, rows)
+    if field.multiple_of:
+        column = np.rint(column / field.multiple_of) * field.multiple_of
     if field.enum:
         column = generator.choice(np.array(field.enum, np.float64), rows)
     column = np.rint(column) if field.logical_type in ("integer", "boolean") else column

@@ -81,12 +81,14 @@ def rejected_of(folder: Path, system: str, table: str) -> Path:
     return folder / system / f"{table}.rejected"
 
 
-def read_snapshot(folder: Path, snapshot: Snapshot, contract: Contract, *, check: bool = False, pull: int = 0) -> Batch:
+def read_snapshot(
+    folder: Path, snapshot: Snapshot, contract: Contract, *, check: bool = False, pull: int = 0, newest: int = 0
+) -> Batch:  # fmt: skip
     """The rows of a snapshot in canonical order: the contract's columns and `_known`.
 
     `_known` is a time, missing where nothing says when a row was known. A column that the contract gained after the
     snapshot is missing in every row. With `check` the content is first compared with the digest; raises Refused when
-    it differs. With `pull` only the rows that one pull added.
+    it differs. With `pull` only the rows that one pull added; with `newest` only so many of the last.
     """
     path = table_of(folder, snapshot.system, snapshot.table)
     with opened(path.parent / ".spill") as connection:
@@ -100,6 +102,9 @@ def read_snapshot(folder: Path, snapshot: Snapshot, contract: Contract, *, check
         kinds = {field.name: field.logical_type for field in (*_fields(snapshot), *contract.fields)}
         rows = table_sql(path, _columns(kinds) | {PULL: "BIGINT"}, snapshot.version)
         rows = f"SELECT * FROM ({rows}) WHERE {PULL} = {pull:d}" if pull else rows
+        if newest:
+            last = ", ".join(f"{named(name)} DESC NULLS LAST" for name in snapshot.order)
+            rows = f"SELECT * FROM ({rows}) ORDER BY {last} LIMIT {newest:d}"
         query = _ordered_sql(rows, contract.fields, snapshot.order)
         return _batch(contract.fields, connection.execute(query).fetchnumpy())
 

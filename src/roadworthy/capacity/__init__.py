@@ -1,0 +1,7 @@
+"""Capacity planning: short real loads on one worker, and what they say of a rate: cores, memory, storage and money."""
+
+from __future__ import annotations
+
+from roadworthy.capacity.plan import Asked, make_plan, release_of
+
+__all__ = ["Asked", "make_plan", "release_of"]
