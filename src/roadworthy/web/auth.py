@@ -20,7 +20,6 @@ Headers = Iterable[tuple[bytes, bytes]]
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 OPEN = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})  # paths that need no key
 ANYONE, HOLDER = "anyone", "holder of the key"
-SHORTEST_KEY = 32  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,9 +70,9 @@ def access(host: str, key: str, hosts: str) -> Access:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that listens there. A name that is not known is no loopback."""
+    """Whether only this machine can reach a server that listens there."""
     try:
         found = getaddrinfo(host.strip("[]") or "0.0.0.0", None, type=SOCK_STREAM)  # noqa: S104  what "" means
     except gaierror:
-        return False
+        return True  # nobody can: there is no such host, as listening there will say
     return all(ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)

@@ -63,7 +63,7 @@ class _Server(uvicorn.Server):
         LOG.info("drain", extra={"fields": {"connections": len(self.server_state.connections)}})
         loop = asyncio.get_running_loop()
         end = loop.time() + FAREWELL
-        while loop.time() < end and not self.force_exit:
+        while self.server_state.connections and loop.time() < end and not self.force_exit:
             await asyncio.sleep(0.05)
             self._sweep()
         await super().shutdown(sockets)
@@ -108,6 +108,7 @@ def run(
         url = address(host, listener.getsockname()[1])
         _Server(_config(app, chosen), chosen, lambda: ready(url)).run(sockets=[listener])
     finally:
+        gc.unfreeze()  # or the end of the process finds objects that nobody swept, and libraries complain of them
         listener.close()
 
 
