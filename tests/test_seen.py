@@ -6,8 +6,12 @@ import asyncio
 import http.client
 import json
 import logging
+import os
+import re
 import shutil
 import sqlite3
+import subprocess
+import sys
 import threading
 import time
 from collections import Counter
@@ -26,9 +30,14 @@ from test_web_fixture import FakeApp
 from roadworthy.app import open_app
 from roadworthy.core import record
 from roadworthy.core.batch import times
+from roadworthy.core.breaker import Breaker
+from roadworthy.core.breaker import opened as opened_breaker
+from roadworthy.errors import StoreError
 from roadworthy.flows.decide import INPUT
+from roadworthy.flows.jobs import Claim
 from roadworthy.flows.tally import Allowance
 from roadworthy.home import open_home
+from roadworthy.scheduler import _said
 from roadworthy.settings import read
 from roadworthy.stores import SQLiteStore
 from roadworthy.web import build
@@ -52,7 +61,7 @@ FEATURES = ("tx_amount", risk, "customer_count_1d", odd)
 @pytest.fixture(scope="module")
 def made(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """The home of a small world whose model raises for one amount; made once."""
-    place = make_place(tmp_path_factory.mktemp("world"))
+    place = make_place(tmp_path_factory.mktemp("world"), days=32)
     (place.system / "train.py").write_text(TRAIN)
     (place.system / "model.py").write_text(MODEL.partition("\nFEATURES")[0] + RAISES)
     rehearsed_home(place)
@@ -81,6 +90,10 @@ def scraped(server: Server) -> dict[tuple[str, tuple[tuple[str, str], ...]], flo
     families = list(text_string_to_metric_families(answer.read().decode()))
     connection.close()
     assert len({family.name for family in families}) == len(families) > 25
+    known = documented()
+    for family in families:
+        for sample in family.samples:
+            assert set(sample.labels) - {"le"} == known[family.name], family.name
     return {
         (
             sample.name,
@@ -89,6 +102,13 @@ def scraped(server: Server) -> dict[tuple[str, tuple[tuple[str, str], ...]], flo
         for family in families
         for sample in family.samples
     }
+
+
+def documented() -> dict[str, set[str]]:
+    """The labels of every metric in the table of docs/operating.md, by its name without suffix."""
+    page = (Path(__file__).resolve().parents[1] / "docs" / "operating.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| \w+ \| ([\w, ]*)\|", page, flags=re.MULTILINE)
+    return {re.sub("_(total|info)$", "", name): set(labels.replace(",", " ").split()) for name, labels in rows}
 
 
 def total(samples: dict[tuple[str, Any], float], name: str, **labels: str) -> float:
@@ -346,12 +366,68 @@ def test_readiness_is_over_when_a_write_fails_until_one_works(home: Path) -> Non
             impatient.close()
 
 
-def test_a_disk_without_room_is_no_place_to_decide(home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_disk_without_room_is_no_place_to_decide(home: Path) -> None:
     """With less room than is needed the server is not ready, and says how much there is."""
-    monkeypatch.setattr("roadworthy.flows.health.LEAST_ROOM", 1 << 60)
     with open_home(home) as opened:
-        (reason,) = open_app(opened, read({})).ready()
+        app = open_app(opened, read({}))
+        assert app.ready() == []
+        app.health.least = 1 << 60
+        (reason,) = app.ready()
     assert "MiB left, of at least" in reason
+
+
+def test_what_is_out_of_the_ordinary_is_said_once(home: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A batch that took long, a breaker that opened and closed, a failed batch and a job are one event each."""
+    with open_home(home) as opened:
+        app = open_app(opened, read({}))
+        served, ticks = app.desk(NAME), count(0, 2)
+        served.desk.timer = lambda: float(next(ticks))
+        served.decide([row(1)])
+        served.desk.timer = lambda: 0.0
+        served.guard.breaker = opened_breaker(Breaker(), served.guard.timer() + 1_000)
+        served.decide([row(2)])
+        served.decide([row(3)])
+        served.guard.breaker = Breaker()
+        served.decide([row(4)])
+        opened.store.close()
+        with pytest.raises(StoreError):
+            served.decide([row(5)])
+        with pytest.raises(ValueError, match="MARKED"):
+            _said(app, "job", failing)(Claim("job", 1))
+    events = [(record.getMessage(), record.fields) for record in caplog.records]
+    assert [name for name, _ in events] == ["batch_slow", "breaker", "breaker", "batch_failed", "job"]
+    assert [fields["state"] for name, fields in events if name == "breaker"] == ["open", "closed"]
+    assert events[3][1] == {"system": NAME, "rows": 1, "code": "store"}
+    assert events[4][1]["error"] == "ValueError"
+    assert app.jobs == {("job", "failed"): 1}
+    assert "MARKED" not in str(events)
+
+
+def failing(claim: Claim) -> None:
+    """A job that raises with somebody's name in its message."""
+    raise ValueError("MARKED")
+
+
+def test_with_a_key_commands_reach_their_server_and_strangers_do_not(home: Path) -> None:
+    """A server with a key answers 401 to who shows none, and `roadworthy halt` shows it by itself."""
+    environ = {**os.environ, "ROADWORTHY_KEY": "k" * 40}
+    command = [sys.executable, "-m", "roadworthy"]
+    with subprocess.Popen(
+        [*command, "serve", "--home", str(home), "--port", "0", "--host", "0.0.0.0"],
+        stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environ,
+    ) as started:  # fmt: skip
+        assert started.stdout
+        url = started.stdout.readline().split(" at ")[1].split()[0]
+        try:
+            assert httpx.post(f"{url}{DECISIONS}", json=row(1)).status_code == 401
+            shown = {"Authorization": f"Bearer {'k' * 40}"}
+            assert httpx.post(f"{url}{DECISIONS}", json=row(1), headers=shown).status_code == 200
+            halt = [*command, "halt", NAME, "--by", "ann@example.com", "--why", "a trial", "--home", str(home)]
+            done = subprocess.run(halt, capture_output=True, text=True, check=False, env=environ, timeout=60)
+            assert (done.returncode, "is halted by ann@example.com" in done.stdout) == (0, True)
+        finally:
+            started.terminate()
+    assert started.returncode == 0
 
 
 def test_bad_rows_cannot_fill_the_disk(home: Path) -> None:

@@ -8,7 +8,7 @@ costs a request less than a timer of its own would.
 from __future__ import annotations
 
 from asyncio import Transport
-from typing import ClassVar
+from typing import Any
 
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
@@ -23,12 +23,15 @@ REFUSALS = {
 
 
 class Connection(HttpToolsProtocol):
-    """A connection under the limits of a door, which a subclass names."""
+    """A connection under the limits of a door."""
 
-    door: ClassVar[Door]
     began = 0.0  # when the request that is being read began, by the loop's clock; 0 when none is
     _head = -1  # bytes of the headers so far; -1 when none are being read
     _unsent, _since = 0, 0.0  # bytes of an answer that the caller has not taken, and since when so many
+
+    def __init__(self, door: Door, **given: Any) -> None:
+        super().__init__(**given)
+        self.door = door
 
     def connection_made(self, transport: Transport) -> None:  # type: ignore[override]  # a stream's, as uvicorn has it
         super().connection_made(transport)

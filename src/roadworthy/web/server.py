@@ -11,7 +11,9 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
+from typing import cast
 
 import uvicorn
 
@@ -112,22 +114,19 @@ def run(
         listener.close()
 
 
-def _config(app: App, chosen: Door) -> uvicorn.Config:
-    class Ours(Connection):
-        door = chosen
-
+def _config(app: App, door: Door) -> uvicorn.Config:
     return uvicorn.Config(
-        build(app, chosen),
+        build(app, door),
         loop="auto",
-        http=Ours,
+        http=cast("type[asyncio.Protocol]", partial(Connection, door)),  # uvicorn only calls it
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=chosen.limits.idle,
-        timeout_graceful_shutdown=chosen.limits.drain,
+        timeout_keep_alive=door.limits.idle,
+        timeout_graceful_shutdown=door.limits.drain,
     )
 
 
