@@ -253,8 +253,9 @@ def soak(home: Path, kills: int, *, seed: int = 0, tell: Callable[[str], None] =
             clients.take([row := clients.row(random)], [_first(server, row)])
             restart, busy = time.perf_counter() - server.began, server.busy()
             clients.check(server, 60, random)
-            if errors := server.log.read_text():
-                clients.faults.append(f"the server's log: {errors[-2_000:]}")
+            said = [line for line in server.log.read_text().splitlines() if '"level": "info"' not in line]
+            if said:
+                clients.faults.append(f"the server's log: {said[-20:]}")
             met.append(Kill(load, restart, busy, len(clients.answered), unknown))
             known = f"{len(clients.answered):7,} answered, {unknown:2} unknown, {len(clients.faults)} faults"
             tell(f"kill {number:3} after {load:.2f} s: {known}; restart {restart:.2f} s, {busy:.2f} s of them busy")

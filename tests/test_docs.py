@@ -194,6 +194,39 @@ def test_settings_are_documented() -> None:
     assert rows == [(setting.variable, str(setting.default), setting.help) for setting in SETTINGS]
 
 
+def test_metrics_are_documented() -> None:
+    """docs/operating.md has a row for every metric, with its kind and its help, and for nothing else."""
+    made = []
+    for path in ("flows/measures.py", "web/metrics.py", "app.py"):
+        for node in ast.walk(ast.parse((ROOT / "src" / "roadworthy" / path).read_text())):
+            if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == "Family":
+                name, kind, help = (ast.literal_eval(each) for each in node.args[:3])
+                made.append((name + {"counter": "_total", "info": "_info"}.get(kind, ""), kind, help))
+    page = (ROOT / "docs" / "operating.md").read_text()
+    rows = re.findall(r"^\| `(\w+)` \| (\w+) \| [\w, ]*\| (.*) \|$", page, flags=re.MULTILINE)
+    assert sorted(rows) == sorted(made)
+
+
+def test_limits_are_documented() -> None:
+    """docs/operating.md gives the limits of a door as they are."""
+    from roadworthy.core.recording import MOST_FAULTS, REJECTED_BYTES
+    from roadworthy.flows.health import LEAST_ROOM
+    from roadworthy.flows.tally import MOST_REASONS, REJECTED_BYTES_AN_HOUR
+    from roadworthy.web.door import Limits
+
+    page, limits = (ROOT / "docs" / "operating.md").read_text(), Limits()
+    for said in (
+        f"{limits.body >> 20} MiB | 413", f"{limits.rows:,} | 413", f"{limits.head >> 10} KiB | 431",
+        f"{limits.request:.0f} s | 408", f"{limits.request:.0f} s | closed", f"{limits.idle} s | closed",
+        f"| {limits.connections} | 503", f"after {limits.drain} s", f"{REJECTED_BYTES:,} bytes",
+        f"{MOST_FAULTS} faults", f"{REJECTED_BYTES_AN_HOUR >> 20} MiB an hour", f"{LEAST_ROOM >> 20} MiB left",
+        f"{MOST_REASONS} reasons",
+    ):  # fmt: skip
+        assert said in page, said
+    defaults = {setting.name: setting.default for setting in SETTINGS}
+    assert (defaults["max_body"], defaults["queue"]) == (limits.body, limits.rows)
+
+
 def test_dependencies_are_documented() -> None:
     """docs/dependencies.md has a row for every package that pyproject.toml asks for, and for no other but uv."""
     import tomllib

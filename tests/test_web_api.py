@@ -47,7 +47,7 @@ def test_one_object_gives_one_decision(client: httpx.Client) -> None:
     said = dict(part.split(";dur=") for part in answer.headers["server-timing"].split(", "))
     assert list(said) == ["parse", "prefetch", "decide", "commit", "wait", "total"]
     assert (said["parse"], said["prefetch"], said["decide"], said["commit"]) == ("0.004", "0.021", "0.187", "0.402")
-    assert float(said["total"]) >= float(said["wait"]) > 0
+    assert float(said["total"]) >= float(said["wait"]) >= 0
     assert answer.headers["content-type"] == "application/json"
 
 

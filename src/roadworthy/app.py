@@ -43,6 +43,7 @@ from roadworthy.standing import standing
 from roadworthy.stores import SQLiteStore
 
 SLOW_BATCH = 1.0  # seconds: a batch that took longer is said in the log
+QUIET = 1.0  # seconds between two lines about batches that failed: a full disk must not fill the log as well
 LOG = logging.getLogger(__name__)
 Result = TypeVar("Result")
 
@@ -59,6 +60,7 @@ class Served:
     health: StoreHealth
     _turn: Lock = field(default_factory=Lock)  # the doors and the scheduler take turns
     _breaker: str = CLOSED  # as the log last said it
+    _failed: float = float("-inf")  # when the log last said that a batch failed
 
     def read(self, body: bytes) -> object | None:
         """The row of a body that is one row as the contract wants it, for `decide`; None where it needs care."""
@@ -105,8 +107,10 @@ class Served:
             self.tally.errors[code] += 1
             if isinstance(error, StoreError):
                 self.health.broken = error.code
-            fields = {"system": system, "rows": rows, "code": code}
-            LOG.log(logging.ERROR, "batch_failed", extra={"fields": fields})  # without the words of the error
+            if self.desk.timer() - self._failed >= QUIET:
+                self._failed = self.desk.timer()
+                fields = {"system": system, "rows": rows, "code": code}
+                LOG.log(logging.ERROR, "batch_failed", extra={"fields": fields})  # without the words of the error
             raise
         if (self.desk.seq, self.desk.told) != before:
             self.health.broken = ""  # something was written

@@ -36,8 +36,6 @@ def serve_home(home: Path, port: int | None, host: str = "") -> None:
     chosen = settings()
     host = host or chosen.host
     door = Door(Limits(body=chosen.max_body, rows=chosen.queue), access(host, chosen.key, chosen.hosts))
-    to_stderr()
-    LOG.info("start", extra={"fields": {"version": __version__, "process": os.getpid()}})
     with open_home(home, serves=True) as opened:
         opened.address.unlink(missing_ok=True)  # of a server that was killed
         with progress("warming up", quiet=False):
@@ -45,6 +43,8 @@ def serve_home(home: Path, port: int | None, host: str = "") -> None:
         if not app.served:
             raise InputError(f"the home {home} has no live release", hint="`roadworthy train` or `rehearse` makes one")
         systems = ", ".join(app.systems())
+        to_stderr()
+        LOG.info("start", extra={"fields": {"version": __version__, "process": os.getpid()}})
 
         def ready(address: str) -> None:
             opened.address.write_text(address, "utf-8")  # commands that must reach the owner of the home find it here

@@ -24,6 +24,7 @@ class StoreHealth:
     folder: Path | None
     timer: Callable[[], float]
     now: Callable[[], str]
+    least: int = LEAST_ROOM
     broken: str = ""  # the code of the error of the newest write, or nothing
     _probed: float = float("-inf")
     _lock: Lock = field(default_factory=Lock)
@@ -33,8 +34,8 @@ class StoreHealth:
         found = []
         if self.broken and not self._writes_again():
             found.append(f"the store does not take writes ({self.broken})")
-        if self.folder is not None and (free := shutil.disk_usage(self.folder).free) < LEAST_ROOM:
-            found.append(f"the disk of the log has {free >> 20} MiB left, of at least {LEAST_ROOM >> 20}")
+        if self.folder is not None and (free := shutil.disk_usage(self.folder).free) < self.least:
+            found.append(f"the disk of the log has {free >> 20} MiB left, of at least {self.least >> 20}")
         return found
 
     def _writes_again(self) -> bool:

@@ -63,6 +63,8 @@ class Tally:
 
     def bound(self, taken: Taken) -> None:
         """Before a batch is written: mark bad rows that may not be written any more."""
+        if len(taken.new) == len(taken.status):
+            return
         bad = taken.status >= CONFLICT
         if bad.any() and not self.allowance.open():
             taken.status[bad] = UNRECORDED
@@ -77,9 +79,9 @@ class Tally:
             pairs = zip(taken.work.judged.action.tolist(), taken.work.tier.tolist(), strict=True)
             for (action, tier), count in Counter(pairs).items():
                 self.decisions[release.digest, action, tier] += count
-            failed = taken.work.failed
-            if (why := failed[failed != None]).size:  # noqa: E711  elementwise
-                self._fallbacks(Counter(why.tolist()))
+            reasons = taken.work.failed.tolist()
+            if any(reasons):
+                self._fallbacks(Counter(filter(None, reasons)))
         if len(taken.new) < rows:
             self._others(release, taken, bad)
 

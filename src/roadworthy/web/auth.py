@@ -20,7 +20,6 @@ Headers = Iterable[tuple[bytes, bytes]]
 LOCAL = ("localhost", "127.0.0.1", "[::1]")
 OPEN = frozenset({"/livez", "/readyz", "/v2/health/live", "/v2/health/ready"})  # paths that need no key
 ANYONE, HOLDER = "anyone", "holder of the key"
-SHORTEST_KEY = 32  # characters
 
 
 @dataclass(frozen=True, slots=True)
@@ -34,7 +33,7 @@ class Access:
         """Who asks. Raises HttpError 401 when a key is needed and none, or another, was shown."""
         if not self.key:
             return ANYONE
-        shown = next((value for name, value in headers if name == b"authorization"), b"")
+        shown = _header(headers, b"authorization")
         kind, _, key = shown.partition(b" ")
         # In constant time, so that the time of a refusal does not tell how much of a key was right.
         if kind.lower() == b"bearer" and hmac.compare_digest(key.strip(), self.key.encode()):
@@ -46,11 +45,19 @@ class Access:
         """Raises HttpError 421 for a request that was addressed to a name which is not this server's."""
         if not self.names:
             return
-        asked = next((value for name, value in headers if name == b"host"), b"").decode("latin-1").lower()
+        asked = _header(headers, b"host").decode("latin-1").lower()
         host, colon, port = asked.rpartition(":")
         if (host if colon and port.isdigit() else asked) not in self.names:
             hint = "use the server's address, or list the name in ROADWORTHY_HOSTS"
             raise HttpError(421, "host", "the server does not go by the name in `Host`", hint=hint)
+
+
+def _header(headers: Headers, wanted: bytes) -> bytes:
+    """The first header of a name, or nothing. A loop, because every request passes here and a generator costs more."""
+    for name, value in headers:
+        if name == wanted:
+            return value
+    return b""
 
 
 def access(host: str, key: str, hosts: str) -> Access:
@@ -71,9 +78,9 @@ def access(host: str, key: str, hosts: str) -> Access:
 
 
 def is_loopback(host: str) -> bool:
-    """Whether only this machine can reach a server that listens there. A name that is not known is no loopback."""
+    """Whether only this machine can reach a server that listens there."""
     try:
         found = getaddrinfo(host.strip("[]") or "0.0.0.0", None, type=SOCK_STREAM)  # noqa: S104  what "" means
     except gaierror:
-        return False
+        return True  # nobody can: there is no such host, as listening there will say
     return all(ip_address(str(address[0]).partition("%")[0]).is_loopback for *_, address in found)

@@ -30,6 +30,7 @@ def to_stderr() -> None:
     root = logging.getLogger()
     root.handlers = [handler]
     root.setLevel(logging.WARNING)
+    logging.getLogger("uvicorn").setLevel(logging.ERROR)  # or whoever sends what is no HTTP fills the log
     logging.getLogger(OURS).setLevel(logging.WARNING if watched else logging.INFO)
 
 

@@ -11,7 +11,9 @@ import signal
 import socket
 import threading
 from collections.abc import Callable, Iterator
+from functools import partial
 from types import FrameType
+from typing import cast
 
 import uvicorn
 
@@ -21,7 +23,6 @@ from roadworthy.web.app_port import App
 from roadworthy.web.auth import access
 from roadworthy.web.door import Door
 from roadworthy.web.protocol import Connection
-from roadworthy.web.quick import Quick
 
 LOG = logging.getLogger(__name__)
 FAREWELL = 1.0  # seconds in which open connections are still told to go elsewhere, after a stop signal
@@ -64,7 +65,7 @@ class _Server(uvicorn.Server):
         LOG.info("drain", extra={"fields": {"connections": len(self.server_state.connections)}})
         loop = asyncio.get_running_loop()
         end = loop.time() + FAREWELL
-        while loop.time() < end and not self.force_exit:
+        while self.server_state.connections and loop.time() < end and not self.force_exit:
             await asyncio.sleep(0.05)
             self._sweep()
         await super().shutdown(sockets)
@@ -109,28 +110,25 @@ def run(
         url = address(host, listener.getsockname()[1])
         _Server(_config(app, chosen), chosen, lambda: ready(url)).run(sockets=[listener])
     finally:
+        gc.unfreeze()  # or the end of the process finds objects that nobody swept, and libraries complain of them
         listener.close()
 
 
-def _config(app: App, chosen: Door) -> uvicorn.Config:
-    application = build(app, chosen)
-
-    class Ours(Quick):
-        door = chosen
-        desks = application.state.desks
-
+def _config(app: App, door: Door) -> uvicorn.Config:
+    application = build(app, door)
+    connection = partial(Connection, door, application.state.desks)
     return uvicorn.Config(
         application,
         loop="auto",
-        http=Ours,
+        http=cast("type[asyncio.Protocol]", connection),  # uvicorn only calls it
         ws="none",
         lifespan="on",
         log_config=None,
         access_log=False,
         server_header=False,
         proxy_headers=False,
-        timeout_keep_alive=chosen.limits.idle,
-        timeout_graceful_shutdown=chosen.limits.drain,
+        timeout_keep_alive=door.limits.idle,
+        timeout_graceful_shutdown=door.limits.drain,
     )
 
 

@@ -41,8 +41,9 @@ class Desks:
         return await queue.submit(rows) if rows else ()
 
     def waiting(self) -> list[tuple[str, str, int]]:
-        """For each open queue its system, its verb and the rows that wait in it."""
-        return [(system, verb, queue.waiting) for (system, verb), queue in list(self._queues.items())]
+        """For each open queue its system, its route and the rows that wait in it."""
+        routes: dict[Verb, str] = {"decide": "decisions", "outcomes": "outcomes"}
+        return [(system, routes[verb], queue.waiting) for (system, verb), queue in list(self._queues.items())]
 
     async def drain(self) -> None:
         """Answer everything that was taken, then let the thread go."""

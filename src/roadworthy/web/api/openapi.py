@@ -28,6 +28,9 @@ def document(schemas: Mapping[str, Json]) -> Json:
     }
     paths["/livez"] = {"get": _get("The process answers", "Status")}
     paths["/readyz"] = {"get": _get("Decisions can be taken now", "Status")}
+    paths["/metrics"] = {
+        "get": {"summary": "Counts, states and times in OpenMetrics", "responses": {"200": {"description": "Metrics"}}}
+    }
     rows = {f"{system}.Row": schema for system, schema in schemas.items()}
     return {
         "openapi": "3.1.0",
@@ -65,10 +68,12 @@ def _rows(summary: str, system: str, row: str, answer: str) -> Json:
     }
     errors = {
         "400": "The body is not JSON",
+        "401": "A key is needed",
         "404": "No such system",
         "409": "The same id came before with another body",
         "413": "The body, or the number of rows, is too large",
         "422": "The row does not keep the contract",
+        "429": "The row does not keep the contract, and too many did not: it is not on record",
         "503": "The queue is full; come back after `Retry-After` seconds",
     }
     found = {"description": "The answer, or one for each row of a list, in order",
@@ -122,7 +127,7 @@ _SHARED: Json = {
         fallback={"type": "boolean"},
         guardrails={"type": "array"},
         expected_value={},
-        timing={"type": "object", "description": "Milliseconds spent on each stage"},
+        timing={"type": "object", "description": "Milliseconds spent on each stage before the record was written"},
     ),
     "Trace": _of("decision input record release", decision=_OBJECT, input=_OBJECT, facts=_OBJECT, record=_OBJECT,
                  release=_OBJECT, outcomes={"type": "array"}, store=_TEXT),
