@@ -395,3 +395,48 @@ def test_importing_the_kinds_loads_no_framework():
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert not {"lightgbm", "sklearn", "skops"} & set(json.loads(out.stdout))
+
+
+LINEAR = make_pipeline(columns(), LogisticRegression())
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    [
+        ("lightgbm", booster()), ("lightgbm", booster(sigmoid=2.0, num_leaves=4)),
+        ("sklearn", fitted(LogisticRegression())), ("sklearn", fitted(LINEAR)),
+    ],
+    ids=["booster", "steep", "logistic", "pipeline"],
+)  # fmt: skip
+def test_contributions_and_their_base_are_the_score(kind, model):
+    """In log-odds, what each feature adds and the base sum to the model's own score, for every row."""
+    features, _ = table()
+    opened = loader(kind).load(loader(kind).save(model))
+    found = opened.contributions(features, {**dict.fromkeys(features.names, 0.5), "channel": 1.0})
+    scores = opened.predict(features)
+    odds = np.log(scores / (1 - scores))
+    np.testing.assert_allclose(found.base + found.values.sum(axis=1), odds, rtol=0, atol=1e-9)
+    assert found.adds_up(scores).all()
+    assert found.values.shape == (ROWS, len(features.names))
+
+
+def test_contributions_of_a_linear_model_are_its_coefficients():
+    """A coefficient times the distance from the usual value is what a feature adds."""
+    features, _ = table()
+    model = fitted(LogisticRegression())
+    found = loader("sklearn").load(loader("sklearn").save(model)).contributions(features, dict.fromkeys(features, 2.0))
+    np.testing.assert_allclose(found.values, model.coef_ * (features.matrix() - 2.0), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    [("sklearn", fitted(GaussianNB())), ("sklearn", fitted(forest())),
+     ("lightgbm", booster(linear_tree=True))],
+    ids=["bayes", "forest", "linear trees"],
+)  # fmt: skip
+def test_models_without_contributions_have_none(kind, model):
+    """A model that does not say how its scores add up has no contributions, and every feature may be read."""
+    features, _ = table()
+    opened = loader(kind).load(loader(kind).save(model))
+    assert opened.contributions(features, dict.fromkeys(features, 0.0)) is None
+    assert opened.unread() == []

@@ -71,13 +71,9 @@ def decision(item: Item) -> dict[str, Any]:
         "score": _units(header.score),
         "probability": probability,
         "confidence": None if probability is None else round(max(probability, 1 - probability), 6),
+        "interval": header.interval and [_units(each) for each in header.interval],
         "prediction_set": None,
-        "reasons": []
-        if reasons == record.EMPTY
-        else [
-            {"feature": feature, "value": value, "usual": usual, "contribution": contribution, "text": words}
-            for feature, value, usual, contribution, words in record.values(reasons)
-        ],
+        "reasons": [] if reasons == record.EMPTY else reasons_of(reasons),
         "case_id": header.case.hex() or None,
         "fallback": bool(codes) and any(code.startswith("fallback:") for code in codes),
         "codes": list(codes),
@@ -85,6 +81,14 @@ def decision(item: Item) -> dict[str, Any]:
         "expected_value": _units(header.expected_value),
         "timing": dict(zip(("parse", "prefetch", "decide"), stored.timing, strict=False)),
     }
+
+
+def reasons_of(body: bytes) -> list[dict[str, Any]]:
+    """The JSON of the body of a record's part of reasons."""
+    return [
+        {"feature": feature, "value": value, "usual": usual, "contribution": contribution, "text": words}
+        for feature, value, usual, contribution, words in record.values(body)
+    ]
 
 
 def _units(millionths: int | None) -> float | None:
