@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import zipfile
@@ -440,3 +441,49 @@ def test_models_without_contributions_have_none(kind, model):
     opened = loader(kind).load(loader(kind).save(model))
     assert opened.contributions(features, dict.fromkeys(features, 0.0)) is None
     assert opened.unread() == []
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {}, {"num_leaves": 64, "min_data_in_leaf": 1}, {"num_leaves": 2}, {"use_missing": False},
+        {"objective": "cross_entropy"}, {"sigmoid": 2.0}, {"min_data_in_leaf": ROWS}, {"boosting": "dart"},
+    ],
+    ids=["usual", "64 leaves", "stumps", "missing is zero", "cross entropy", "steep", "no split", "dart"],
+)  # fmt: skip
+def test_changing_one_feature_by_masks_is_the_models_own_score(params):
+    """Scores with each feature in turn at its usual value are those of `predict` to the last bit, however many rows.
+
+    Among the values are missing ones, zeros, and the very thresholds of the trees.
+    """
+    rng = np.random.default_rng(3)
+    features, labels = table()
+    matrix = features.matrix()
+    matrix[rng.random(matrix.shape) < 0.15] = np.nan
+    matrix[rng.random(matrix.shape) < 0.1] = 0.0
+    fit = {"objective": "binary", "verbosity": -1, "num_threads": 1, "min_data_in_leaf": 5, **params}
+    data = loader("lightgbm").save(lightgbm.train(fit, lightgbm.Dataset(matrix, labels), 15))
+    model = loader("lightgbm").load(data)
+    edges = re.findall(r"^threshold=(.+)$", data.decode(), re.MULTILINE)
+    edges = np.array([float(edge) for line in edges for edge in line.split()] or [0.0])
+    matrix[::2] = rng.choice(edges, matrix[::2].shape)
+    width = matrix.shape[1]
+    for usual in (np.zeros(width), np.nanmedian(matrix, axis=0), np.full(width, np.nan), matrix[5]):
+        variants = np.repeat(matrix[:, None, :], width, axis=1)
+        variants[:, range(width), range(width)] = usual
+        expected = model.predict(batch(dict(zip(features, variants.reshape(-1, width).T, strict=True))))
+        assert (model.changed(matrix, usual) == expected.reshape(-1, width)).all()
+        assert (model.changed(matrix[:1], usual) == expected[:width]).all()
+    assert model.changed(matrix[:0], usual).shape == (0, width)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"linear_tree": True}, {"num_leaves": 128, "min_data_in_leaf": 1}, {"zero_as_missing": True},
+     {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5}, {"categorical_column": "3"}],
+    ids=["linear trees", "many leaves", "zero is missing", "averaged", "categories"],
+)  # fmt: skip
+def test_what_masks_cannot_say_is_asked_of_the_booster(params):
+    """A booster with what the masks do not know has no shorter way, so that reasons come from `predict`."""
+    model = loader("lightgbm").load(loader("lightgbm").save(booster(**params)))
+    assert model.changed is None

@@ -13,7 +13,7 @@ from typing import Any, Protocol, runtime_checkable
 import msgspec
 
 from roadworthy.core.batch import Batch, Column, Floats, Ints
-from roadworthy.core.explain import Contributions, Reference
+from roadworthy.core.explain import Changed, Contributions, Reference
 from roadworthy.core.running import Labels
 
 
@@ -157,6 +157,9 @@ class Model(Protocol):
 @runtime_checkable
 class Inspectable(Protocol):
     """A model that knows more of itself than its scores."""
+
+    changed: Changed | None
+    """`predict` for a matrix of rows with each feature in turn as in a row of usual values; None: no shorter way."""
 
     def unread(self) -> Sequence[int]:
         """The places of features that no score depends on."""

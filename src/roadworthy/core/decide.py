@@ -182,8 +182,14 @@ def explained(release: Release, features: Batch, scores: Floats) -> list[tuple[R
     def score_of(variants: Batch) -> Floats:
         return _rounded(np.asarray(predict(variants), np.float64))  # else a last bit decides which reason is first
 
+    def changed(table: Floats, usual: Floats) -> Floats:
+        assert release.changed is not None
+        return _rounded(release.changed(table, usual))
+
+    shorter = changed if release.changed else None
+
     def found(rows: slice) -> Batch:
-        listed = reasons_of(score_of, features.take(rows), scores[rows], release.reference, release.never)
+        listed = reasons_of(score_of, features.take(rows), scores[rows], release.reference, release.never, shorter)
         return Batch({"reasons": np.fromiter(listed, object, len(listed))}, len(listed))
 
     unexplained = text([None] * len(features))

@@ -7,13 +7,14 @@ names what would have to change for another answer.
 
 All rows are asked about at once, and only what can change a score: not a feature that is at its reference already.
 The variants of one row stand side by side, because trees answer rows that differ in one feature twice as fast when
-they follow each other (the processor foresees their branches).
+they follow each other (the processor foresees their branches). A model that knows a shorter way is asked its way.
 """
 
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
@@ -38,6 +39,7 @@ class Reason:
 
 
 Reference = Mapping[str, float | str | None]
+Changed = Callable[[Floats, Floats], Floats]  # rows (rows, features), usual (features,) -> scores (rows, features)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -91,10 +93,12 @@ def explain(
     scores: Floats,
     reference: Reference,
     never: frozenset[str] = frozenset(),
+    changed: Changed | None = None,
 ) -> list[tuple[Reason, ...]]:
     """The reasons of each row, strongest first, at most `MOST`. Rows are independent of each other.
 
-    `never` are features that are no reason whatever they do, and those that do nothing.
+    `never` are features that are no reason whatever they do, and those that do nothing. `changed` gives what `predict`
+    would give for rows with one feature changed, if the model has a shorter way.
     """
     names = features.names
     if not names:
@@ -102,7 +106,9 @@ def explain(
     reasons: list[tuple[Reason, ...]] = []
     for start in range(0, len(features), PART):
         part = slice(start, min(start + PART, len(features)))
-        found = _search(predict, coded(features.take(part), reference), scores[part], never)
+        code = coded(features.take(part), reference) if changed is None else by_category(features.take(part), reference)
+        ask = partial(_variants, predict, code) if changed is None else partial(_all_at_once, changed, code.usual)
+        found = _search(ask, code, scores[part], never)
         reasons += [
             tuple(Reason(names[place], _value(features[names[place]], row), reference[names[place]], round(gain, 6))
                   for place, gain in each)
@@ -112,14 +118,14 @@ def explain(
 
 
 def _search(
-    predict: Callable[[Batch], Floats], features: Coded, scores: Floats, never: frozenset[str]
+    ask: Callable[[Floats, Bools], Floats], features: Coded, scores: Floats, never: frozenset[str]
 ) -> list[list[tuple[int, float]]]:
     """For each row the places of the features that are reasons, each with how far the score falls."""
     found: list[list[tuple[int, float]]] = [[] for _ in scores]
     table, left, active = features.table.copy(), scores.copy(), np.arange(len(scores))
     asked = ~_same(table, features.usual) & ~np.isin(features.like.names, list(never))
     for _ in range(MOST):
-        fall = _falls(predict, features, table[active], left[active], asked[active])
+        fall = left[active, None] - ask(table[active], asked[active])
         first = np.argmax(fall, axis=1)
         gain = fall[np.arange(len(active)), first]
         enough = gain >= LEAST
@@ -132,15 +138,23 @@ def _search(
     return found
 
 
-def _falls(predict: Callable[[Batch], Floats], features: Coded, table: Floats, scores: Floats, asked: Bools) -> Floats:
-    """How far each row's score falls with one feature at its reference, shape (rows, features); -inf if not asked."""
-    fall = np.full(table.shape, -np.inf)
+def _variants(predict: Callable[[Batch], Floats], features: Coded, table: Floats, asked: Bools) -> Floats:
+    """Each row's score with one feature at its reference, shape (rows, features); infinite where it is not asked."""
+    scores = np.full(table.shape, np.inf)
     row, place = np.nonzero(asked)
     if len(row):
         variants = table[row]
         variants[np.arange(len(row)), place] = features.usual[place]
-        fall[row, place] = scores[row] - np.asarray(predict(features.batch(variants)), np.float64)
-    return fall
+        scores[row, place] = predict(features.batch(variants))
+    return scores
+
+
+def _all_at_once(changed: Changed, usual: Floats, table: Floats, asked: Bools) -> Floats:
+    """As `_variants`, by the model's shorter way."""
+    some = asked.any(axis=1)
+    scores = np.full(table.shape, np.inf)
+    scores[some] = np.where(asked[some], changed(table[some], usual), np.inf)
+    return scores
 
 
 def coded(features: Batch, reference: Reference) -> Coded:
@@ -157,6 +171,17 @@ def coded(features: Batch, reference: Reference) -> Coded:
             table[:, place] = column
             usual[place] = np.nan if value is None else value
     return Coded(table, usual, levels, features)
+
+
+def by_category(features: Batch, reference: Reference) -> Coded:
+    """Features and their reference as the numbers a model reads: a text by the code of its category."""
+    usual = {
+        name: text([value if isinstance(value, str) else None])
+        if kind_of(features[name]) == "text"
+        else np.full(1, np.nan if value is None else value)
+        for name, value in ((name, reference[name]) for name in features.names)
+    }
+    return Coded(features.matrix(), Batch(usual, 1, features.categories).matrix()[0], {}, features)
 
 
 def _same(table: Floats, usual: Floats) -> Bools:

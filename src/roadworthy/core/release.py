@@ -17,7 +17,7 @@ import numpy as np
 from roadworthy.core.batch import Batch, Floats
 from roadworthy.core.calibrate import Calibration
 from roadworthy.core.contract import MAX_INTEGER, Contract, Fault, Field, quantum
-from roadworthy.core.explain import Contributions, Reference
+from roadworthy.core.explain import Changed, Contributions, Reference
 from roadworthy.core.features import Feature, in_order
 from roadworthy.core.system import System
 from roadworthy.core.venn_abers import Step, VennAbers
@@ -69,6 +69,7 @@ class Release:
     descriptions: Mapping[str, str]
     never: frozenset[str] = frozenset()  # features that are never a reason
     interval: VennAbers | None = None  # around a probability; None where there were no calibration rows
+    changed: Changed | None = None  # scores of rows with one feature changed, where the model has a shorter way
     contributions: Callable[[Batch], Contributions | None] | None = None  # where the model says how its scores add up
 
     @property

@@ -82,6 +82,7 @@ def compile_release(project: Project, manifest: Manifest, model: Model | None) -
         descriptions=descriptions_of(contract, project.views, project.features, outcome),
         never=sensitive_features(contract, project.views, project.features).union(unread),
         interval=opened(manifest.venn_abers) if manifest.venn_abers else None,
+        changed=known.changed if known else None,
         contributions=partial(known.contributions, reference=manifest.reference) if known else None,
     )
 

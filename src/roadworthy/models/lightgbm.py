@@ -11,9 +11,10 @@ from typing import Any
 import numpy as np
 
 from roadworthy.core.batch import Batch, Floats
-from roadworthy.core.explain import Contributions, Reference
+from roadworthy.core.explain import Changed, Contributions, Reference
 from roadworthy.errors import InputError, Refused
 from roadworthy.models.lightgbm_library import Booster, LibraryError
+from roadworthy.models.lightgbm_masks import masked
 from roadworthy.ports import Model
 
 OBJECTIVES = ("binary", "cross_entropy")  # those whose prediction is a probability
@@ -43,6 +44,8 @@ class LightGBMModel:
         self._split = {int(place) for line in _SPLITS.findall(text) for place in line.split()}
         slope = _SIGMOID.search(text)
         self._slope = float(slope[1]) if slope else 1.0
+        masks = masked(text, booster.num_feature(), self._slope)
+        self.changed: Changed | None = masks.changed if masks else None
 
     def predict(self, features: Batch) -> Floats:
         """Scores of shape (rows,), in [0, 1]. Raises InputError when the columns are not those of the training."""

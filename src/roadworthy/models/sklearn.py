@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 
 from roadworthy.core.batch import Batch, Floats
-from roadworthy.core.explain import Contributions, Reference, coded
+from roadworthy.core.explain import Changed, Contributions, Reference, coded
 from roadworthy.errors import InputError, Refused
 from roadworthy.models import archive
 from roadworthy.models.parts import check_trees, one_thread
@@ -41,6 +41,8 @@ BY_NAME = "feature_names_in_"  # scikit-learn sets it when an estimator was fitt
 
 class SklearnModel:
     """A fitted classifier: the probability of its second class."""
+
+    changed: Changed | None = None
 
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
