@@ -15,9 +15,9 @@ from test_models import booster, table
 from roadworthy.core import record
 from roadworthy.core.contract import Contract, Field
 from roadworthy.core.decide import decide, halt, route
-from roadworthy.core.explain import Contributions
+from roadworthy.core.explain import Contributions, Reason, in_words
 from roadworthy.core.features import Feature
-from roadworthy.core.release import sensitive_features
+from roadworthy.core.release import descriptions_of, sensitive_features
 from roadworthy.core.views import view
 from roadworthy.errors import Refused
 from roadworthy.flows.answer import decide_rows, reasons_of
@@ -186,6 +186,16 @@ def test_features_of_sensitive_columns_are_no_reasons():
     silent = replace(systems.small_release(), never=frozenset({"amount"}))
     body, *_ = one(row(amount=300.0), silent)
     assert (body["action"], body["reasons"]) == ("block", [])
+
+
+def test_a_column_is_called_what_its_contract_calls_it():
+    """A column that is a feature as it is takes its business name, else its description, else its name in words."""
+    fields = (Field("a_b", "number", business_name="Ab", description="no"), Field("c", "number", description="see."))
+    contract = Contract("p", "1.0.0", "p", (*fields, Field("d_e", "number")))
+    features = tuple(Feature(name, (name,)) for name in ("a_b", "c", "d_e"))
+    words = descriptions_of(contract, (), features, Field("bad", "integer"))
+    said = [in_words(Reason(feature.name, 2.0, 1.0, 0.1), words).partition(" is ")[0] for feature in features]
+    assert said == ["Ab", "see", "d e"]
 
 
 def test_a_feature_no_tree_splits_on_is_not_asked_about():

@@ -10,6 +10,8 @@ from roadworthy.app import trace_in
 from roadworthy.cli.output import HomeFolder, Json, home_of, print_json, say, table
 from roadworthy.home import open_home
 
+SHOWN = 0.0005  # log-odds: a contribution that would be told as zero is left out
+
 
 def trace(
     id: Annotated[str, Parameter(help="The decision's id, or the caller's own.")],
@@ -49,9 +51,11 @@ def show(document: dict[str, Any]) -> None:
 
 
 def _show_reasons(explanation: dict[str, Any]) -> None:
-    word = "because" if explanation["source"] == "record" else "raised, computed now, by"
+    stored = explanation["source"] == "record"
+    if explanation["reasons"] and not stored:
+        say("  no reasons are stored for this action; what raises its score, computed from the record:")
     for reason in explanation["reasons"]:
-        say(f"  {word} {reason['text']} (+{reason['contribution']:.3f})")
+        say(f"  {'because' if stored else ' '} {reason['text']} (+{reason['contribution']:.3f})")
     if explanation["why"]:
         say(f"  no reasons: {explanation['why']}")
 
@@ -63,7 +67,7 @@ def _show_contributions(explanation: dict[str, Any]) -> None:
         return
     rows = [["  all features at their base", "", f"{found['base']:+.3f}"]]
     rows += [[f"  {each['text'] or each['feature']}", _plain(each["value"]), f"{each['contribution']:+.3f}"]
-             for each in found["features"] if each["contribution"]]  # fmt: skip
+             for each in found["features"] if abs(each["contribution"]) >= SHOWN]  # fmt: skip
     rows += [["  the score", "", f"{found['log_odds']:+.3f}"]]
     table(["  contribution of", "value", "log-odds"], rows, right=(1, 2))
 

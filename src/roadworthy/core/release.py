@@ -19,12 +19,12 @@ from roadworthy.core.calibrate import Calibration
 from roadworthy.core.contract import MAX_INTEGER, Contract, Fault, Field, quantum
 from roadworthy.core.explain import Changed, Contributions, Reference
 from roadworthy.core.features import Feature, in_order
+from roadworthy.core.personal import PROTECTED
 from roadworthy.core.system import System
 from roadworthy.core.venn_abers import Step, VennAbers
 from roadworthy.core.views import OUTCOME, Fact, View, facts_of
 
 RULE = "rule"  # the kind of a release without a model: what is done today
-SENSITIVE = "sensitive"  # the `classification` of a column that is a protected ground
 REVIEW_PRICE = "review_price"  # the fact that carries the shadow price of a review
 
 
@@ -112,7 +112,7 @@ def descriptions_of(
 
 def sensitive_features(contract: Contract, views: tuple[View, ...], features: tuple[Feature, ...]) -> frozenset[str]:
     """Features that are made from a column whose contract calls it sensitive, through facts and other features too."""
-    tainted = {field.name for field in contract.fields if field.classification == SENSITIVE}
+    tainted = {field.name for field in contract.fields if field.classification == PROTECTED}
     for view in views:
         tainted |= {fact.name for fact in facts_of(view) if tainted & {fact.column, view.key}}
     for feature in in_order(features):
