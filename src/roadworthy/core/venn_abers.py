@@ -65,9 +65,7 @@ def fit(scores: Floats, labels: Floats) -> tuple[Step, ...]:
     pairs = [_pooled(rows, true, left[order], right[order], own[0] + 1, own[1] + label) for label in (0, 1)]
     table = np.column_stack([starts[order], *pairs])
     new = np.append(True, (np.diff(table[:, 1:], axis=0) != 0).any(axis=1))
-    table = table[new]
-    table[0, 0] = 0  # what is below the first score is told as it is
-    return tuple((start, low, high) for start, low, high in table.tolist())
+    return tuple((start, low, high) for start, low, high in table[new].tolist())  # the first starts at 0
 
 
 def _pooled(rows: Ints, true: Ints, left: Ints, right: Ints, n: Ints, y: Ints) -> Ints:

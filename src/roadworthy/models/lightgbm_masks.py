@@ -20,6 +20,7 @@ from numpy.typing import NDArray
 from roadworthy.core.batch import Floats, Ints
 
 LEAVES = 64  # bits of a mask
+MOST = 700.0  # log-odds: beyond it a score is 0, and the exponential ends at 709
 AT_ONCE = 8  # rows whose masks fit a processor's second cache
 LARGEST = 1 << 25  # bytes of masks: a larger booster is asked as it is
 ALL = np.uint64(2**64 - 1)
@@ -47,7 +48,8 @@ class MaskedTrees:
         rows, instead = rows[:-1], self.masks[rows[-1]]
         odds = [self._odds(rows[start : start + AT_ONCE], instead) for start in range(0, len(rows), AT_ONCE)]
         # The library's own exponential: numpy's differs from it in the last bit.
-        scores = [1.0 / (1.0 + math.exp(-self.slope * each)) for part in odds for each in part.ravel().tolist()]
+        listed = [-self.slope * each for part in odds for each in part.ravel().tolist()]
+        scores = [1.0 / (1.0 + math.exp(min(each, MOST))) for each in listed]
         return np.array(scores, np.float64).reshape(table.shape)
 
     def _intervals_of(self, table: Floats) -> Ints:
