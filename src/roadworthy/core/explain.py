@@ -125,6 +125,8 @@ def _search(
     table, left, active = features.table.copy(), scores.copy(), np.arange(len(scores))
     asked = ~_same(table, features.usual) & ~np.isin(features.like.names, list(never))
     for _ in range(MOST):
+        if not len(active):
+            break
         fall = left[active, None] - ask(table[active], asked[active])
         first = np.argmax(fall, axis=1)
         gain = fall[np.arange(len(active)), first]
