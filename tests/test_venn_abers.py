@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import msgspec
 import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.isotonic import IsotonicRegression
 
+from roadworthy.core.release import Manifest, canonical, digest_of
 from roadworthy.core.venn_abers import QUANTUM, UNKNOWN, fit, opened
 
 calibrations = st.lists(
@@ -101,3 +103,13 @@ def test_a_missing_score_has_no_interval():
     look = opened(fit(np.array([0.2, 0.8]), np.array([0.0, 1.0])))
     assert look(np.array([np.nan, 0.8])).tolist() == [[UNKNOWN, UNKNOWN], look(np.array([0.8]))[0].tolist()]
     assert fit(np.empty(0), np.empty(0)) == ()
+
+
+def test_a_release_without_intervals_is_written_as_before_there_were_any():
+    """A manifest without steps does not name them, so releases that are older keep their digest; steps come back."""
+    bare = Manifest("payments", "rule", {}, {})
+    assert b"venn_abers" not in canonical(bare)
+    steps = fit(np.array([0.2, 0.8]), np.array([0.0, 1.0]))
+    kept = msgspec.structs.replace(bare, venn_abers=steps)
+    assert msgspec.json.decode(canonical(kept), type=Manifest).venn_abers == steps
+    assert digest_of(kept) != digest_of(bare)
