@@ -56,6 +56,8 @@ def test_a_decision_says_all_of_itself():
     assert body["probability"] == pytest.approx(1 / (1 + math.exp(3 - 40 / 60 - 0.3)), abs=1e-5)
     assert body["expected_value"] == pytest.approx(-40 * body["probability"], abs=1e-5)
     assert body["confidence"] == pytest.approx(1 - body["probability"])
+    low, high = body["interval"]
+    assert 0 <= low < high <= 1
 
 
 def test_the_same_id_and_body_gets_the_same_answer():

@@ -101,3 +101,41 @@ def test_nothing_to_explain_is_nothing():
     """No rows and no features have no reasons."""
     assert explain(linear([0] * 5), numbers([0] * 5).take(slice(0, 0)), np.empty(0), REFERENCE) == []
     assert explain(lambda rows: np.zeros(len(rows)), Batch({}, 2), np.ones(2), {}) == [(), ()]
+
+
+@settings(max_examples=40)
+@given(st.integers(0, 2**32))
+def test_a_shorter_way_gives_the_same_reasons(seed):
+    """Asked for all changed features at once, a model gives the reasons it gives row by row, texts and gaps among them.
+
+    A feature at its reference is not asked about, and one that is never a reason is none either way.
+    """
+    rng = np.random.default_rng(seed)
+    kinds = ("a", "b", None, "new")
+    rows = Batch(
+        {
+            "size": np.where(rng.random(300) < 0.2, np.nan, rng.integers(0, 4, 300).astype(np.float64)),
+            "kind": text(kinds[place] for place in rng.integers(0, 4, 300)),
+            "age": rng.random(300).round(2),
+        },
+        300,
+        coded({"kind": ("a", "b")}),
+    )
+    weights = rng.normal(size=3)
+
+    def of_matrix(matrix):
+        return np.tanh(np.nan_to_num(matrix, nan=-1.0)) @ weights
+
+    def changed(table, usual):
+        return np.column_stack([
+            of_matrix(np.where(np.arange(3) == place, usual, table)) for place in range(3)
+        ])  # fmt: skip
+
+    def model(batch_):
+        return of_matrix(batch_.matrix())
+
+    reference = {"size": rng.choice([1.0, None]), "kind": rng.choice(["a", "new", None]), "age": 0.5}
+    for never in (frozenset(), frozenset({"age"})):
+        plainly = explain(model, rows, model(rows), reference, never)
+        assert explain(model, rows, model(rows), reference, never, changed) == plainly
+        assert not never & {each.feature for reasons in plainly for each in reasons}

@@ -236,6 +236,23 @@ def test_a_quick_model_runs_in_the_desks_own_thread_until_it_is_slow():
     assert len(ran) == 3
 
 
+def test_a_watched_model_is_not_asked_its_shorter_way():
+    """The shorter way to reasons is not under the deadline, so a model that is watched is asked by predictions."""
+    clock, asked = Clock(), []
+
+    def changed(table, usual):
+        asked.append(len(table))
+        return np.ones(table.shape)
+
+    desk, guard = guarded(Slow(clock, 0.001), clock, clock.run, kind="lightgbm")
+    guard.release = desk.release = replace(desk.release, changed=changed)
+    assert answers(desk, *rows_of("a", amount=300.0))[0][1]["reasons"] == []
+    assert asked == [1]
+    guard._watch = 5
+    assert answers(desk, *rows_of("b", amount=300.0))[0][1]["reasons"]
+    assert asked == [1]
+
+
 def test_a_quick_model_that_is_late_all_the_same_is_the_fallback():
     """A direct answer that came after the deadline is not used: the same is decided whoever watches."""
     clock = Clock()

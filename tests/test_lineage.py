@@ -322,7 +322,8 @@ def test_a_decision_is_traced_with_its_values(project, held):
     opened.store.append([], [("release", opened.desk.release.digest, {"digest": "x"})])
     decide_rows(opened.desk, [row(amount=300.0)])
     outcome_rows(opened.desk, systems.OUTCOME, [{"payment": "a", "fraud": 1.0, "known_at": "2018-04-03T00:00:00Z"}])
-    traced = trace(opened.store, opened.store, ["payments"], "a", "live")
+    load = {opened.desk.release.digest: opened.desk.release}.__getitem__
+    traced = trace(opened.store, opened.store, ["payments"], "a", "live", load)
     traced["input"]["tx_amount"] = 300.0  # as if this decision were the example's
     traced["outcomes"] = [{"value": 1.0, "known": "2018-04-03T00:00:00Z"}]
     graph = release_graph(rule_release(project).release.digest, *held, traced)

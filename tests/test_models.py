@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pickle
+import re
 import subprocess
 import sys
 import zipfile
@@ -395,3 +396,94 @@ def test_importing_the_kinds_loads_no_framework():
     environment = {**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)}
     out = subprocess.run([sys.executable, "-c", code], env=environment, capture_output=True, text=True, check=True)
     assert not {"lightgbm", "sklearn", "skops"} & set(json.loads(out.stdout))
+
+
+LINEAR = make_pipeline(columns(), LogisticRegression())
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    [
+        ("lightgbm", booster()), ("lightgbm", booster(sigmoid=2.0, num_leaves=4)),
+        ("sklearn", fitted(LogisticRegression())), ("sklearn", fitted(LINEAR)),
+    ],
+    ids=["booster", "steep", "logistic", "pipeline"],
+)  # fmt: skip
+def test_contributions_and_their_base_are_the_score(kind, model):
+    """In log-odds, what each feature adds and the base sum to the model's own score, for every row."""
+    features, _ = table()
+    opened = loader(kind).load(loader(kind).save(model))
+    found = opened.contributions(features, {**dict.fromkeys(features.names, 0.5), "channel": 1.0})
+    scores = opened.predict(features)
+    odds = np.log(scores / (1 - scores))
+    np.testing.assert_allclose(found.base + found.values.sum(axis=1), odds, rtol=0, atol=1e-9)
+    assert found.adds_up(scores).all()
+    assert found.values.shape == (ROWS, len(features.names))
+
+
+def test_contributions_of_a_linear_model_are_its_coefficients():
+    """A coefficient times the distance from the usual value is what a feature adds."""
+    features, _ = table()
+    model = fitted(LogisticRegression())
+    found = loader("sklearn").load(loader("sklearn").save(model)).contributions(features, dict.fromkeys(features, 2.0))
+    np.testing.assert_allclose(found.values, model.coef_ * (features.matrix() - 2.0), rtol=0, atol=1e-9)
+
+
+@pytest.mark.parametrize(
+    ("kind", "model"),
+    [("sklearn", fitted(GaussianNB())), ("sklearn", fitted(forest())),
+     ("lightgbm", booster(linear_tree=True))],
+    ids=["bayes", "forest", "linear trees"],
+)  # fmt: skip
+def test_models_without_contributions_have_none(kind, model):
+    """A model that does not say how its scores add up has no contributions, and every feature may be read."""
+    features, _ = table()
+    opened = loader(kind).load(loader(kind).save(model))
+    assert opened.contributions(features, dict.fromkeys(features, 0.0)) is None
+    assert opened.unread() == []
+
+
+@pytest.mark.parametrize(
+    "params",
+    [
+        {}, {"num_leaves": 64, "min_data_in_leaf": 1}, {"num_leaves": 2}, {"use_missing": False},
+        {"objective": "cross_entropy"}, {"sigmoid": 2.0}, {"min_data_in_leaf": ROWS}, {"boosting": "dart"},
+    ],
+    ids=["usual", "64 leaves", "stumps", "missing is zero", "cross entropy", "steep", "no split", "dart"],
+)  # fmt: skip
+def test_changing_one_feature_by_masks_is_the_models_own_score(params):
+    """Scores with each feature in turn at its usual value are those of `predict` to the last bit, however many rows.
+
+    Among the values are missing ones, zeros, and the very thresholds of the trees.
+    """
+    rng = np.random.default_rng(3)
+    features, labels = table()
+    matrix = features.matrix()
+    matrix[rng.random(matrix.shape) < 0.15] = np.nan
+    matrix[rng.random(matrix.shape) < 0.1] = 0.0
+    fit = {"objective": "binary", "verbosity": -1, "num_threads": 1, "min_data_in_leaf": 5, **params}
+    data = loader("lightgbm").save(lightgbm.train(fit, lightgbm.Dataset(matrix, labels), 15))
+    model = loader("lightgbm").load(data)
+    edges = re.findall(r"^threshold=(.+)$", data.decode(), re.MULTILINE)
+    edges = np.array([float(edge) for line in edges for edge in line.split()] or [0.0])
+    matrix[::2] = rng.choice(edges, matrix[::2].shape)
+    width = matrix.shape[1]
+    for usual in (np.zeros(width), np.nanmedian(matrix, axis=0), np.full(width, np.nan), matrix[5]):
+        variants = np.repeat(matrix[:, None, :], width, axis=1)
+        variants[:, range(width), range(width)] = usual
+        expected = model.predict(batch(dict(zip(features, variants.reshape(-1, width).T, strict=True))))
+        assert (model.changed(matrix, usual) == expected.reshape(-1, width)).all()
+        assert (model.changed(matrix[:1], usual) == expected[:width]).all()
+    assert model.changed(matrix[:0], usual).shape == (0, width)
+
+
+@pytest.mark.parametrize(
+    "params",
+    [{"linear_tree": True}, {"num_leaves": 128, "min_data_in_leaf": 1}, {"zero_as_missing": True},
+     {"boosting": "rf", "bagging_freq": 1, "bagging_fraction": 0.5}, {"categorical_column": "3"}],
+    ids=["linear trees", "many leaves", "zero is missing", "averaged", "categories"],
+)  # fmt: skip
+def test_what_masks_cannot_say_is_asked_of_the_booster(params):
+    """A booster with what the masks do not know has no shorter way, so that reasons come from `predict`."""
+    model = loader("lightgbm").load(loader("lightgbm").save(booster(**params)))
+    assert model.changed is None

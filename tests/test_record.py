@@ -7,6 +7,7 @@ import json
 import math
 from pathlib import Path
 
+import msgspec
 import numpy as np
 import pytest
 from hypothesis import given
@@ -18,8 +19,9 @@ from roadworthy.core.record import Header, LogDigest, OutcomeHeader, Part
 
 GOLDEN = Path(__file__).parent / "fixtures" / "record.json"
 HEADER = Header(
-    1, 42, "decision", bytes(range(16)), "card-fraud", bytes(32), "champion", 1_522_584_000_000_000,
+    2, 42, "decision", bytes(range(16)), "card-fraud", bytes(32), "champion", 1_522_584_000_000_000,
     1_522_584_000_000_001, "review", "audit", 123_456, None, -1_500_000, 250_000, 200_000, bytes(16), ("audit",),
+    (101_000, 187_500),
 )  # fmt: skip
 ROWS = batch({
     "transaction_id": np.array([7.0, -0.0]),
@@ -28,7 +30,7 @@ ROWS = batch({
     "tx_amount": np.array([812.4, math.nan]),
 })  # fmt: skip
 REASONS = record.body([("amount", 812.4, 44.0, 0.25, "amount is 812.4 (usually 44)")])
-OUTCOME = OutcomeHeader(1, 3, "outcome", bytes(range(16)), "card-fraud", 1_523_000_000_000_000)
+OUTCOME = OutcomeHeader(2, 3, "outcome", bytes(range(16)), "card-fraud", 1_523_000_000_000_000)
 
 
 def golden():
@@ -48,6 +50,13 @@ def golden():
 def test_the_format_does_not_drift():
     """The bytes of one record, one outcome, their leaf and a mac are those of the file, to the bit."""
     assert golden() == json.loads(GOLDEN.read_text())
+
+
+def test_records_of_version_1_are_read():
+    """A header of version 1, which ends before the interval, is read as one without an interval."""
+    fields = record.values(record.encode_header(HEADER))[:-1]
+    old = record.decode(record.encode(record.body([1, *fields[1:]]), (Part(record.EMPTY),) * 3))
+    assert record.header_of(old) == msgspec.structs.replace(HEADER, version=1, interval=None)
 
 
 def test_a_record_comes_back():

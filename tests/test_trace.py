@@ -15,6 +15,11 @@ from roadworthy.stores import MemoryStore
 from roadworthy.testing import systems
 
 
+def opener(opened):
+    """What opens the only release there is."""
+    return {opened.desk.release.digest: opened.desk.release}.__getitem__
+
+
 @pytest.fixture
 def held():
     """A log with one decision, its two outcomes, a rejection, and the document of the release."""
@@ -33,14 +38,14 @@ def held():
 @pytest.mark.parametrize("id", ["a", decision_id(SYSTEM, "a").hex()])
 def test_a_decision_is_found_by_both_ids(held, id):
     """The caller's id and ours lead to the same document."""
-    document = trace(held.store, held.store, [SYSTEM], id, "live")
+    document = trace(held.store, held.store, [SYSTEM], id, "live", opener(held))
     assert document["decision"]["decision_id"] == decision_id(SYSTEM, "a").hex()
     assert document["store"] == "live"
 
 
 def test_a_trace_holds_everything(held):
     """A trace holds the answer, the input, the facts, the release, the record with its leaf, and all outcomes."""
-    document = trace(held.store, held.store, [SYSTEM], "a", "live")
+    document = trace(held.store, held.store, [SYSTEM], "a", "live", opener(held))
     (answer,) = decide_rows(held.desk, [row(amount=300.0)])
     assert document["decision"] == answer["body"]
     assert (document["input"]["amount"], document["input"]["customer"]) == (300.0, "ann")
@@ -59,7 +64,7 @@ def test_what_was_not_decided_is_not_found(held):
     """An unknown id, a rejected one and an id of nothing are not found, with a hint of what an id is."""
     for id in ("nobody", "bad", "0" * 32, ""):
         with pytest.raises(NotFound, match="32 hex digits"):
-            trace(held.store, held.store, [SYSTEM], id, "live")
+            trace(held.store, held.store, [SYSTEM], id, "live", opener(held))
 
 
 def test_a_callers_id_becomes_ours(held):

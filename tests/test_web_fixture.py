@@ -154,7 +154,7 @@ def make_decision(id: str, row: dict[str, Any], action: str = "approve") -> dict
     return {
         "decision_id": id, "system": "card-fraud", "release": digest("release 5"), "arm": "champion",
         "at": row.get("tx_datetime", "2018-09-20T14:00:27Z"), "action": action, "tier": None, "score": 0.913,
-        "probability": 0.874, "confidence": 0.874, "prediction_set": None,
+        "probability": 0.874, "confidence": 0.874, "interval": [0.82, 0.91], "prediction_set": None,
         "reasons": [
             {"feature": "terminal_mean_outcome_7d", "value": 0.0732, "contribution": 2.41,
              "text": "3 of the terminal's last 41 payments were fraud (7 days)"},
@@ -305,8 +305,15 @@ class FakeApp:
         row = {"transaction_id": 1704831, "tx_datetime": "2018-09-20T14:00:27Z", "customer_id": 596,
                "terminal_id": 3156, "tx_amount": 221.35, "note": "<script>alert(1)</script>"}  # fmt: skip
         parts = [{"name": name, "hash": digest(name), "key_id": None} for name in ("input", "facts", "reasons")]
+        shares = [{"feature": "amount_vs_usual", "text": "amount against usual", "value": 6.4, "contribution": 3.1},
+                  {"feature": "tx_amount", "text": None, "value": 221.35, "contribution": -0.25}]  # fmt: skip
+        decision = make_decision(id, row, "block")
+        explanation = {
+            "reasons": decision["reasons"], "source": "record", "why": None, "no_contributions": None,
+            "contributions": {"base": -0.5, "log_odds": 2.35, "features": shares},
+        }  # fmt: skip
         return {
-            "decision": make_decision(id, row, "block"), "input": row,
+            "decision": decision, "explanation": explanation, "input": row,
             "facts": {"customer_count_7d": 12, "customer_mean_tx_amount_30d": 34.61, "terminal_mean_outcome_7d": 0.0732,
                       "terminal_mean_outcome_1d": None},
             "record": {"seq": 1_704_832, "leaf": digest("leaf"), "parts": parts},

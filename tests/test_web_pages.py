@@ -149,7 +149,8 @@ def test_a_decision_page_explains_and_escapes() -> None:
     """The trace has its reasons in words, exact identifiers, its record, and shows markup as text."""
     answer = got(f"/decisions/{digest(1)[:32]}")
     page = said(answer)
-    for text in ("3 of the terminal's last 41 payments were fraud", "1704831", "221.35", "87.4 %", digest("leaf")):
+    for text in ("3 of the terminal's last 41 payments were fraud", "1704831", "221.35", "87.4 %", digest("leaf"),
+                 "interval 82.0 % to 91.0 %", "How the score adds up", "amount against usual"):  # fmt: skip
         assert text in page
     assert "&lt;script&gt;alert(1)" in answer.text
     assert "<script>alert(1)" not in answer.text

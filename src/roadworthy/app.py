@@ -26,6 +26,7 @@ from roadworthy.flows.health import StoreHealth
 from roadworthy.flows.inputs import Parsed
 from roadworthy.flows.measures import families
 from roadworthy.flows.outcomes import decided, outcome_rows, record_outcomes
+from roadworthy.flows.reasons import Load
 from roadworthy.flows.releases import LIVE, load_release
 from roadworthy.flows.sharing import shared
 from roadworthy.flows.swift import Swift, swift
@@ -132,6 +133,7 @@ class App:
     health: StoreHealth
     served: dict[str, Served] = field(default_factory=dict)
     jobs: Counter[tuple[str, str]] = field(default_factory=Counter)  # runs by job and outcome
+    _other: tuple[Release, ...] = ()  # a release that decided before, opened for its reasons
     _halting: Lock = field(default_factory=Lock)  # what is written and what is obeyed change together
 
     def systems(self) -> list[str]:
@@ -146,7 +148,16 @@ class App:
 
     def trace(self, id: str) -> dict[str, Any]:
         """One decision with everything that led to it. Raises NotFound."""
-        return trace_in(self.home, id)
+        return trace_in(self.home, id, self._release)
+
+    def _release(self, digest: str) -> Release:
+        """The release of a digest: one that is served is open already, and the last other one is kept open."""
+        opened = [served.desk.release for served in self.served.values()]
+        for release in (*opened, *self._other):
+            if release.digest == digest:
+                return release
+        self._other = (load_release(digest, self.home.blobs, loader)[1],)
+        return self._other[0]
 
     def find(self, system: str, caller_id: str) -> str:
         """Our id of the decision that the caller knows by its own id. Raises NotFound."""
@@ -270,17 +281,18 @@ def _warnings(home: Home, system: str, guard: Guard) -> list[str]:
     return found
 
 
-def trace_in(home: Home, id: str) -> dict[str, Any]:
+def trace_in(home: Home, id: str, release: Load | None = None) -> dict[str, Any]:
     """One decision of the live log, or else of a rehearsal's. Raises NotFound."""
+    load = release or (lambda digest: load_release(digest, home.blobs, loader)[1])
     systems = [system for system, _ in home.store.list(LIVE)]
     try:
-        return trace(home.store, home.store, systems, id, "live")
+        return trace(home.store, home.store, systems, id, "live", load)
     except NotFound:
         for system in systems:
             if home.rehearsal(system).exists():
                 log = SQLiteStore(home.rehearsal(system), read_only=True)
                 try:
-                    return trace(log, home.store, [system], id, "rehearsal")
+                    return trace(log, home.store, [system], id, "rehearsal", load)
                 except NotFound:
                     continue
                 finally:

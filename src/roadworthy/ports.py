@@ -8,11 +8,12 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any, Protocol, runtime_checkable
 
 import msgspec
 
 from roadworthy.core.batch import Batch, Column, Floats, Ints
+from roadworthy.core.explain import Changed, Contributions, Reference
 from roadworthy.core.running import Labels
 
 
@@ -151,6 +152,20 @@ class Model(Protocol):
 
     def predict(self, features: Batch) -> Floats:
         """Scores of shape (rows,); row i depends on row i alone."""
+
+
+@runtime_checkable
+class Inspectable(Protocol):
+    """A model that knows more of itself than its scores."""
+
+    changed: Changed | None
+    """`predict` for a matrix of rows with each feature in turn as in a row of usual values; None: no shorter way."""
+
+    def unread(self) -> Sequence[int]:
+        """The places of features that no score depends on."""
+
+    def contributions(self, features: Batch, reference: Reference) -> Contributions | None:
+        """How each row's score adds up in log-odds; None where this model does not say."""
 
 
 @dataclass(frozen=True, slots=True)

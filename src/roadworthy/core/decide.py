@@ -15,7 +15,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from roadworthy.core.batch import Batch, Bools, Column, Floats, concat, text
+from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints, concat, text
 from roadworthy.core.draws import uniform
 from roadworthy.core.explain import Reason
 from roadworthy.core.explain import explain as reasons_of
@@ -40,6 +40,7 @@ class Work(NamedTuple):
     score: Floats = np.empty(0)
     failed: Column = np.empty(0, object)  # why there is no score, or None
     probability: Floats = np.empty(0)
+    interval: Ints | None = None  # Venn-Abers probabilities in millionths, shape (rows, 2)
     judgement: Judgement | None = None
     audited: Bools = np.empty(0, np.bool_)
     propensity: Floats = np.empty(0)  # the chance that the outcome could be seen
@@ -96,8 +97,9 @@ def score(release: Release, work: Work) -> Work:
 
 
 def calibrate(release: Release, work: Work) -> Work:
-    """The score as a probability, rounded to the same quantum."""
-    return work._replace(probability=_rounded(release.calibration(work.score)))
+    """The score as a probability, rounded to the same quantum, and the interval around it."""
+    interval = release.interval(work.score) if release.interval else None
+    return work._replace(probability=_rounded(release.calibration(work.score)), interval=interval)
 
 
 def judge(release: Release, work: Work) -> Work:
@@ -155,33 +157,40 @@ def route(release: Release, work: Work) -> Work:
 
 
 def explain(release: Release, work: Work) -> Work:
-    """Reasons for decisions that are adverse (not the first declared action) or go to review.
+    """Reasons for decisions that are adverse (not the first declared action) or go to review."""
+    reasons: list[tuple[Reason, ...]] = [()] * len(work.rows)
+    adverse = np.flatnonzero((work.judged.chosen != 0) & ~np.isnan(work.score))
+    if release.predict is not None and len(adverse):
+        found = explained(release, work.features.take(adverse), work.score[adverse])
+        for row, known in zip(adverse.tolist(), found, strict=True):
+            reasons[row] = known
+    return work._replace(reasons=reasons)
+
+
+def explained(release: Release, features: Batch, scores: Floats) -> list[tuple[Reason, ...]]:
+    """The reasons of rows that have a score, whatever was decided on them.
 
     A row has none if the model cannot score its variants: that says nothing about the decision, which stands.
     """
     predict = release.predict
-    if predict is None:
-        return work._replace(reasons=[()] * len(work.rows))
-    adverse = np.flatnonzero((work.judged.chosen != 0) & ~np.isnan(work.score))
-    if not len(adverse):
-        return work._replace(reasons=[()] * len(work.rows))
-    features, score = work.features.take(adverse), work.score[adverse]
+    assert predict is not None, "a rule has no score"
 
-    def scores(variants: Batch) -> Floats:
+    def score_of(variants: Batch) -> Floats:
         return _rounded(np.asarray(predict(variants), np.float64))  # else a last bit decides which reason is first
 
+    def changed(table: Floats, usual: Floats) -> Floats:
+        assert release.changed is not None
+        return _rounded(release.changed(table, usual))
+
+    shorter = changed if release.changed else None
+
     def found(rows: slice) -> Batch:
-        listed = reasons_of(scores, features.take(rows), score[rows], release.reference)
+        listed = reasons_of(score_of, features.take(rows), scores[rows], release.reference, release.never, shorter)
         return Batch({"reasons": np.fromiter(listed, object, len(listed))}, len(listed))
 
-    unexplained = text([None] * len(adverse))
-    each = _each(found, slice(0, len(adverse)), unexplained, lambda: {"reasons": np.fromiter([()], object, 1)})[
-        "reasons"
-    ]
-    reasons: list[tuple[Reason, ...]] = [()] * len(work.rows)
-    for row, known in zip(adverse.tolist(), each.tolist(), strict=True):
-        reasons[row] = known
-    return work._replace(reasons=reasons)
+    unexplained = text([None] * len(features))
+    nothing = {"reasons": np.fromiter([()], object, 1)}
+    return _each(found, slice(0, len(features)), unexplained, lambda: nothing)["reasons"].tolist()  # type: ignore[no-any-return]  # an object column
 
 
 def halt(release: Release, work: Work) -> Work:

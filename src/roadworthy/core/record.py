@@ -20,7 +20,7 @@ import numpy as np
 
 from roadworthy.core.batch import Batch, Column, microseconds, missing
 
-VERSION = 1
+VERSION = 2
 QUANTUM = 1_000_000  # scores, probabilities and money stand in headers as whole millionths
 PARTS = ("input", "facts", "reasons")
 
@@ -49,6 +49,7 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
     propensity: int  # the chance that this row's outcome could be seen, in millionths
     case: bytes  # 16 bytes; empty when nobody looks at it
     codes: tuple[str, ...]  # `fallback:<why>`, `guardrail:<why>`, `audit`
+    interval: tuple[int, int] | None = None  # the Venn-Abers probabilities; not in version 1
 
 
 class OutcomeHeader(msgspec.Struct, frozen=True, array_like=True):

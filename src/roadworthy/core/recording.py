@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -12,7 +12,7 @@ from roadworthy.core import record
 from roadworthy.core.batch import Batch, Floats, Ints, microseconds
 from roadworthy.core.contract import Fault
 from roadworthy.core.decide import Work
-from roadworthy.core.explain import in_words
+from roadworthy.core.explain import Reason, in_words, plain
 from roadworthy.core.policy import millionths
 from roadworthy.core.release import Release
 
@@ -50,6 +50,7 @@ def decisions(
         microseconds(rows[release.system.decision.at]).tolist(), known.tolist(), judged.action.tolist(),
         work.tier.tolist(), _whole(work.score), _whole(work.probability), _whole(judged.expected),
         _whole(judged.review_gain), millionths(work.propensity).tolist(), work.cases, _codes(release, work),
+        _intervals(work),
     )  # fmt: skip
     headers = record.headers(columns)
     inputs, facts, reasons = record.bodies(rows), record.bodies(work.facts), _reasons(release, work)
@@ -90,15 +91,28 @@ def _codes(release: Release, work: Work) -> list[tuple[str, ...]]:
     return codes
 
 
+def _intervals(work: Work) -> list[Any]:
+    """The interval of each row, None where there is no score or the release has no intervals."""
+    if work.interval is None:
+        return [None] * len(work.ids)
+    pairs: list[Any] = work.interval.tolist()
+    for row in np.flatnonzero(work.interval[:, 0] < 0).tolist():
+        pairs[row] = None
+    return pairs
+
+
 def _reasons(release: Release, work: Work) -> list[bytes]:
     bodies = [record.EMPTY] * len(work.ids)
     for row, reasons in enumerate(work.reasons):
         if reasons:
-            bodies[row] = record.body(
-                [(each.feature, each.value, each.reference, each.contribution, in_words(each, release.descriptions))
-                 for each in reasons]
-            )  # fmt: skip
+            bodies[row] = reasons_body(reasons, release.descriptions)
     return bodies
+
+
+def reasons_body(reasons: Sequence[Reason], descriptions: Mapping[str, str]) -> bytes:
+    """The body of a record's part of reasons."""
+    return record.body([(*each, in_words(reason, descriptions))
+                        for each, reason in zip(plain(reasons), reasons, strict=True)])  # fmt: skip
 
 
 def _whole(values: Floats) -> list[int | None]:

@@ -18,9 +18,11 @@ import numpy as np
 from roadworthy.core.batch import Batch, Floats, coded
 from roadworthy.core.calibrate import Calibration
 from roadworthy.core.contract import MAX_INTEGER, Contract, Fault, Field, quantum
-from roadworthy.core.explain import Reference
-from roadworthy.core.features import Feature
+from roadworthy.core.explain import Changed, Contributions, Reference
+from roadworthy.core.features import Feature, in_order
+from roadworthy.core.personal import PROTECTED
 from roadworthy.core.system import System
+from roadworthy.core.venn_abers import Step, VennAbers
 from roadworthy.core.views import OUTCOME, Fact, View, facts_of
 
 RULE = "rule"  # the kind of a release without a model: what is done today
@@ -39,6 +41,7 @@ class Manifest(msgspec.Struct, frozen=True):
     features: tuple[str, ...] = ()
     categories: dict[str, tuple[str, ...]] = {}
     reference: dict[str, float | str | None] = {}
+    venn_abers: tuple[Step, ...] | msgspec.UnsetType = msgspec.UNSET  # not written where there are none
     format: int = 1
 
 
@@ -65,6 +68,10 @@ class Release:
     predict: Callable[[Batch], Floats] | None  # None for a rule
     calibration: Calibration
     descriptions: Mapping[str, str]
+    never: frozenset[str] = frozenset()  # features that are never a reason
+    interval: VennAbers | None = None  # around a probability; None where there were no calibration rows
+    changed: Changed | None = None  # scores of rows with one feature changed, where the model has a shorter way
+    contributions: Callable[[Batch], Contributions | None] | None = None  # where the model says how its scores add up
 
     @property
     def reference(self) -> Reference:
@@ -116,6 +123,17 @@ def descriptions_of(
         for fact in facts_of(view):
             words.setdefault(fact.name, _fact_in_words(fact, columns))
     return {**{name: text.rstrip(".") for name, text in columns.items() if text}, **words}
+
+
+def sensitive_features(contract: Contract, views: tuple[View, ...], features: tuple[Feature, ...]) -> frozenset[str]:
+    """Features that are made from a column whose contract calls it sensitive, through facts and other features too."""
+    tainted = {field.name for field in contract.fields if field.classification == PROTECTED}
+    for view in views:
+        tainted |= {fact.name for fact in facts_of(view) if tainted & {fact.column, view.key}}
+    for feature in in_order(features):
+        if tainted & {feature.name, *feature.inputs}:
+            tainted.add(feature.name)
+    return frozenset(tainted & {feature.name for feature in features})
 
 
 def _fact_in_words(fact: Fact, columns: Mapping[str, str]) -> str:

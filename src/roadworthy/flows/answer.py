@@ -85,7 +85,27 @@ def _told(header: tuple[Any, ...], reasons: bytes, timing: dict[str, float]) -> 
 
     `header` holds the fields of a `record.Header` in their order.
     """
-    _, _, _, id, system, release, arm, at, _, action, tier, score, probability, expected, _, _, case, codes = header
+    (
+        _,
+        _,
+        _,
+        id,
+        system,
+        release,
+        arm,
+        at,
+        _,
+        action,
+        tier,
+        score,
+        probability,
+        expected,
+        _,
+        _,
+        case,
+        codes,
+        interval,
+    ) = header
     return {
         "decision_id": id.hex(),
         "system": system,
@@ -97,8 +117,9 @@ def _told(header: tuple[Any, ...], reasons: bytes, timing: dict[str, float]) -> 
         "score": _units(score),
         "probability": _units(probability),
         "confidence": None if probability is None else _units(max(probability, record.QUANTUM - probability)),
+        "interval": interval and [_units(each) for each in interval],
         "prediction_set": None,
-        "reasons": [] if reasons == record.EMPTY else _reasons(reasons),
+        "reasons": [] if reasons == record.EMPTY else reasons_of(reasons),
         "case_id": case.hex() or None,
         "fallback": bool(codes) and any(code.startswith("fallback:") for code in codes),
         "codes": list(codes),
@@ -108,7 +129,8 @@ def _told(header: tuple[Any, ...], reasons: bytes, timing: dict[str, float]) -> 
     }
 
 
-def _reasons(body: bytes) -> list[dict[str, Any]]:
+def reasons_of(body: bytes) -> list[dict[str, Any]]:
+    """The JSON of the body of a record's part of reasons."""
     return [
         {"feature": feature, "value": value, "usual": usual, "contribution": contribution, "text": words}
         for feature, value, usual, contribution, words in record.values(body)

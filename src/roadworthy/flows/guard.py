@@ -74,7 +74,10 @@ class Guard:
         deadline = release.system.decision.deadline if self.waited_for else 0
         self._due = self.timer() + deadline / 1e6 if deadline else None
         stages: Sequence[Stage] = STOPPED if self.halted else STAGES
-        work = decide_rows(self._guarded or release, rows, facts, ids, stages)
+        guarded = self._guarded or release
+        if self._watch:  # the model's shorter way to reasons is not watched
+            guarded = replace(guarded, changed=None)
+        work = decide_rows(guarded, rows, facts, ids, stages)
         if self.remote is None:
             return work
         return work._replace(facts=work.facts.with_columns({RESPONSE: text(self._said)}))

@@ -5,17 +5,26 @@ from __future__ import annotations
 import hashlib
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 import msgspec
 
-from roadworthy.core.batch import Batch, Floats
 from roadworthy.core.calibrate import Calibration
-from roadworthy.core.release import RULE, Manifest, Release, canonical, descriptions_of, digest_of
+from roadworthy.core.release import (
+    RULE,
+    Manifest,
+    Release,
+    canonical,
+    descriptions_of,
+    digest_of,
+    sensitive_features,
+)
+from roadworthy.core.venn_abers import opened
 from roadworthy.errors import Refused
 from roadworthy.flows.declare import Project, read_files
-from roadworthy.ports import Blobs, Loader
+from roadworthy.ports import Blobs, Inspectable, Loader, Model
 
 DOCUMENT = "release"
 LIVE = "live"  # the document that names a system's live release
@@ -46,18 +55,21 @@ def rule_release(project: Project) -> Draft:
 def model_release(
     project: Project, loader: Loader, model: bytes, learned: Mapping[str, Any], evidence: Mapping[str, Any]
 ) -> Draft:
-    """A release with a model. `learned` holds the manifest's calibration, features, categories and reference."""
+    """A release with a model. `learned` holds what the manifest has from the training rows."""
     manifest = Manifest(
         project.system.name, loader.kind, _digests(project.files), versions(), model=_digest(model), **learned
     )
-    release = compile_release(project, manifest, loader.load(model).predict)
+    release = compile_release(project, manifest, loader.load(model))
     return Draft(release, project.files, model, evidence)
 
 
-def compile_release(project: Project, manifest: Manifest, predict: Callable[[Batch], Floats] | None) -> Release:
+def compile_release(project: Project, manifest: Manifest, model: Model | None) -> Release:
     """Everything a decision needs, worked out once."""
     contract = project.contracts["input"]
     outcome = project.contracts["outcome"].by_name[project.system.outcome.column]
+    asked: object = model
+    known = asked if isinstance(asked, Inspectable) else None
+    unread = {manifest.features[place] for place in known.unread()} if known else ()
     return Release(
         digest=digest_of(manifest),
         manifest=manifest,
@@ -65,16 +77,20 @@ def compile_release(project: Project, manifest: Manifest, predict: Callable[[Bat
         contract=contract,
         views=project.views,
         features=project.features,
-        predict=predict,
+        predict=model.predict if model else None,
         calibration=Calibration(*manifest.calibration),
         descriptions=descriptions_of(contract, project.views, project.features, outcome),
+        never=sensitive_features(contract, project.views, project.features).union(unread),
+        interval=opened(manifest.venn_abers) if manifest.venn_abers else None,
+        changed=known.changed if known else None,
+        contributions=partial(known.contributions, reference=manifest.reference) if known else None,
     )
 
 
 def open_model(project: Project, manifest: Manifest, model: bytes, loader: Callable[[str], Loader]) -> Release:
     """The release of a manifest whose files are the project's and whose model is these bytes, checked by the caller."""
-    predict = loader(manifest.kind).load(model).predict if manifest.kind != RULE else None
-    return compile_release(project, manifest, predict)
+    loaded = loader(manifest.kind).load(model) if manifest.kind != RULE else None
+    return compile_release(project, manifest, loaded)
 
 
 def keep(draft: Draft, blobs: Blobs, made_at: str) -> tuple[str, str, Any]:

@@ -9,20 +9,22 @@ from roadworthy.core.draws import decision_id
 from roadworthy.errors import NotFound
 from roadworthy.flows.answer import decision
 from roadworthy.flows.decide import OUTCOME, decision_of, iso
+from roadworthy.flows.reasons import Load, explanation, values_of
 from roadworthy.ports import Found, Store
 
 
-def trace(store: Store, releases: Store, systems: list[str], id: str, kept_in: str) -> dict[str, Any]:
+def trace(store: Store, releases: Store, systems: list[str], id: str, kept_in: str, load: Load) -> dict[str, Any]:
     """The trace of a decision by its own id (32 hex digits) or by its caller's. Raises NotFound.
 
-    `kept_in` says which log it is: `live` or `rehearsal`; `releases` is where the documents of releases are.
+    `kept_in` says which log it is: `live` or `rehearsal`; `releases` is where the documents of releases are,
+    and `load` opens one, for reasons that are not stored.
     """
     for system in systems:
         for key in _candidates(system, id):
             found = store.find(system, [key]).get(key, [])
             made = decision_of(found)
             if made is not None:
-                return _document(made, found, releases, kept_in)
+                return _document(made, found, releases, kept_in, load)
     raise NotFound(f"no decision '{id}'", hint="the decision's id of 32 hex digits, or the caller's own id")
 
 
@@ -41,19 +43,17 @@ def _candidates(system: str, id: str) -> list[bytes]:
     return keys
 
 
-def _document(made: Found, found: list[Found], releases: Store, kept_in: str) -> dict[str, Any]:
+def _document(made: Found, found: list[Found], releases: Store, kept_in: str, load: Load) -> dict[str, Any]:
     stored = record.decode(made.item.record)
     header = record.header_of(stored)
-    values, facts, _ = (record.values(part.body) for part in stored.parts)
+    values, facts = (values_of(stored.parts[place], made.fields[name]) for place, name in enumerate(("input", "facts")))
     names, times = ("input", "facts", "reasons"), made.fields.get("times", ())
     return {
         "decision": decision(made.item),
         "known": iso(header.known),
-        "input": {
-            name: iso(value) if name in times else value
-            for name, value in zip(made.fields["input"], values, strict=False)
-        },
-        "facts": dict(zip(made.fields["facts"], facts, strict=False)),
+        "input": {name: iso(value) if name in times else value for name, value in (values or {}).items()},
+        "facts": facts or {},
+        "explanation": explanation(stored, made.fields, load),
         "record": {
             "seq": made.seq,
             "version": header.version,

@@ -28,6 +28,7 @@ from roadworthy.core.metrics.card_precision import card_precision
 from roadworthy.core.policy import payoffs, shadow_price
 from roadworthy.core.release import REVIEW_PRICE, Manifest, Release
 from roadworthy.core.system import DAY, System
+from roadworthy.core.venn_abers import fit as fit_venn_abers
 from roadworthy.core.views import History
 from roadworthy.errors import InputError
 from roadworthy.flows.declare import Project, load_train, read_files
@@ -141,12 +142,14 @@ def fit(
         raw = predict(replace(features_of(project, part), categories=coded(categories)))
         return np.rint(np.asarray(raw, np.float64) / SCORE_QUANTUM) * SCORE_QUANTUM
 
-    calibration = fit_calibration(scores(parts.calibrate), parts.calibrate.labels)
+    recent = scores(parts.calibrate)
+    calibration = fit_calibration(recent, parts.calibrate.labels)
     learned = {
         "calibration": (calibration.a, calibration.b, calibration.c),
         "features": features.names,
         "categories": categories,
         "reference": reference_of(features.take(parts.train.labels == 0)),
+        "venn_abers": fit_venn_abers(recent, parts.calibrate.labels),
     }
     draft = model_release(project, loader, data, learned, {})
     return replace(draft, evidence=evaluate(draft.release, parts, rivals, seed))

@@ -11,8 +11,10 @@ from typing import Any
 import numpy as np
 
 from roadworthy.core.batch import Batch, Floats
+from roadworthy.core.explain import Changed, Contributions, Reference
 from roadworthy.errors import InputError, Refused
 from roadworthy.models.lightgbm_library import Booster, LibraryError
+from roadworthy.models.lightgbm_masks import masked
 from roadworthy.ports import Model
 
 OBJECTIVES = ("binary", "cross_entropy")  # those whose prediction is a probability
@@ -27,15 +29,23 @@ _LOCAL = (
     "gpu_use_dp", "num_gpu",
 )  # fmt: skip
 _LOCAL_LINE = re.compile(rf"^\[(?:{'|'.join(_LOCAL)}): .*\]\n", re.MULTILINE)
+_SPLITS = re.compile(r"^split_feature=(.*)$", re.MULTILINE)
+_SIGMOID = re.compile(r"^objective=binary sigmoid:(\S+)", re.MULTILINE)
 _START, _TREES_END, _END = "tree\nversion=v", "\nend of trees\n", re.compile(r"\npandas_categorical:.*\n\Z")
 
 
 class LightGBMModel:
     """A loaded booster."""
 
-    def __init__(self, booster: Booster, threads: int = THREADS) -> None:
+    def __init__(self, booster: Booster, text: str, threads: int = THREADS) -> None:
         self.booster = booster
         self._threads = threads
+        self._linear = "\nis_linear=1\n" in text  # its leaves read features, too, and LightGBM cannot share them out
+        self._split = {int(place) for line in _SPLITS.findall(text) for place in line.split()}
+        slope = _SIGMOID.search(text)
+        self._slope = float(slope[1]) if slope else 1.0
+        masks = masked(text, booster.num_feature(), self._slope)
+        self.changed: Changed | None = masks.changed if masks else None
 
     def predict(self, features: Batch) -> Floats:
         """Scores of shape (rows,), in [0, 1]. Raises InputError when the columns are not those of the training."""
@@ -46,6 +56,17 @@ class LightGBMModel:
             return np.empty(0, np.float64)
         threads = 1 if rows <= SMALL else self._threads
         return self.booster.predict(features.matrix(), threads)
+
+    def unread(self) -> list[int]:
+        """The places of features that no tree splits on."""
+        return [] if self._linear else sorted(set(range(self.booster.num_feature())) - self._split)
+
+    def contributions(self, features: Batch, reference: Reference) -> Contributions | None:  # noqa: ARG002  Inspectable
+        """TreeSHAP (Lundberg et al., 2020) by LightGBM; its base is the mean over the training rows."""
+        if self._linear:
+            return None
+        table = self._slope * self.booster.contributions(features.matrix())
+        return Contributions(table[:, -1], table[:, :-1])
 
 
 class LightGBMLoader:
@@ -79,7 +100,7 @@ class LightGBMLoader:
             ) from None
         _check(text)
         try:
-            return LightGBMModel(Booster(data))
+            return LightGBMModel(Booster(data), text)
         except LibraryError as error:
             raise Refused(f"LightGBM cannot read the model: {error}") from None
 

@@ -17,7 +17,8 @@ import numpy as np
 
 from roadworthy.core.batch import Floats
 
-FLOAT64, NORMAL = 1, 0  # C_API_DTYPE_FLOAT64, C_API_PREDICT_NORMAL
+FLOAT64 = 1  # C_API_DTYPE_FLOAT64
+NORMAL, CONTRIBUTIONS = 0, 3  # C_API_PREDICT_NORMAL, C_API_PREDICT_CONTRIB
 FIRST, ALL = 0, -1  # iterations
 NAMES = ("lib_lightgbm.so", "lib_lightgbm.dylib", "lib_lightgbm.dll")
 
@@ -55,9 +56,16 @@ class Booster:
         rows = len(matrix)
         if rows == 1:
             return self._one(matrix)
-        out, written = np.empty(rows, np.float64), ctypes.c_int64()
-        self._call("LGBM_BoosterPredictForMat", self._handle, ctypes.c_void_p(matrix.ctypes.data), FLOAT64, rows,
-                   self._features, 1, NORMAL, FIRST, ALL, b"num_threads=%d" % threads, ctypes.byref(written),
+        return self._many(matrix, NORMAL, np.empty(rows, np.float64), threads)
+
+    def contributions(self, matrix: Floats) -> Floats:
+        """TreeSHAP of each raw score, shape (rows, features + 1); the last column is the same for all: the base."""
+        return self._many(matrix, CONTRIBUTIONS, np.empty((len(matrix), self._features + 1), np.float64), 1)
+
+    def _many(self, matrix: Floats, what: int, out: Floats, threads: int) -> Floats:
+        written = ctypes.c_int64()
+        self._call("LGBM_BoosterPredictForMat", self._handle, ctypes.c_void_p(matrix.ctypes.data), FLOAT64, len(matrix),
+                   self._features, 1, what, FIRST, ALL, b"num_threads=%d" % threads, ctypes.byref(written),
                    ctypes.c_void_p(out.ctypes.data))  # fmt: skip
         return out
 

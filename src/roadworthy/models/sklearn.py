@@ -8,6 +8,7 @@ from typing import Any
 import numpy as np
 
 from roadworthy.core.batch import Batch, Floats
+from roadworthy.core.explain import Changed, Contributions, Reference, coded
 from roadworthy.errors import InputError, Refused
 from roadworthy.models import archive
 from roadworthy.models.parts import check_trees, one_thread
@@ -41,6 +42,8 @@ BY_NAME = "feature_names_in_"  # scikit-learn sets it when an estimator was fitt
 class SklearnModel:
     """A fitted classifier: the probability of its second class."""
 
+    changed: Changed | None = None
+
     def __init__(self, estimator: Any) -> None:
         self.estimator = estimator
         self._by_name = hasattr(estimator, BY_NAME)
@@ -49,13 +52,36 @@ class SklearnModel:
         """Scores of shape (rows,), in [0, 1]. Raises InputError, with the estimator's words, for rows it refuses."""
         if not len(features):
             return np.empty(0, np.float64)
-        rows = features.to_pandas() if self._by_name else features.matrix()
+        rows = self._rows(features)
         try:
             scores = self.estimator.predict_proba(rows)[:, 1]
         except (ValueError, TypeError) as error:
             name = type(self.estimator).__name__
             raise InputError(f"{name} cannot score these rows: {error}", hint=_advice(str(error))) from None
         return np.ascontiguousarray(scores, np.float64)
+
+    def unread(self) -> list[int]:
+        """Nothing is known of it."""
+        return []
+
+    def contributions(self, features: Batch, reference: Reference) -> Contributions | None:
+        """Of a linear model its coefficients' share: what a feature adds in log-odds against its reference.
+
+        Each feature is set to its reference and the log-odds are asked for again, so that scaling, filling and
+        one-hot encoding in front of the coefficients are counted. The base is the row of all references.
+        """
+        if not hasattr(_last(self.estimator), "coef_") or not hasattr(self.estimator, "decision_function"):
+            return None
+        code, width = coded(features, reference), len(features.names)
+        variants = np.repeat(code.table[:, None, :], width, axis=1)
+        variants[:, range(width), range(width)] = code.usual
+        table = np.concatenate([variants.reshape(-1, width), code.table, code.usual[None]])
+        odds = np.asarray(self.estimator.decision_function(self._rows(code.batch(table))), np.float64)
+        without, odds, base = odds[: variants.shape[0] * width], odds[variants.shape[0] * width : -1], odds[-1]
+        return Contributions(np.full(len(odds), base), odds[:, None] - without.reshape(-1, width))
+
+    def _rows(self, features: Batch) -> Any:
+        return features.to_pandas() if self._by_name else features.matrix()
 
 
 class SklearnLoader:
@@ -119,6 +145,11 @@ def _check_scores(estimator: Any) -> None:
             f"{name} was fitted on a DataFrame, and pandas is not installed here",
             hint="install pandas, or fit on features.matrix()",
         )
+
+
+def _last(estimator: Any) -> Any:
+    """The estimator itself, or the last step of a pipeline."""
+    return estimator.steps[-1][1] if hasattr(estimator, "steps") else estimator
 
 
 def _advice(words: str) -> str:

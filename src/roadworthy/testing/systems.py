@@ -30,6 +30,7 @@ from roadworthy.core.system import (
     Rule,
     System,
 )
+from roadworthy.core.venn_abers import fit, opened
 from roadworthy.core.views import View, view
 
 HOUR = DAY // 24
@@ -141,6 +142,7 @@ def small_release(predict: Callable[[Batch], Floats] | None = formula, system: S
         digest=hashlib.sha256(manifest.kind.encode()).hexdigest(), manifest=manifest, system=made, contract=INPUT,
         views=small_views(), features=features(), predict=predict, calibration=Calibration(),
         descriptions=descriptions_of(INPUT, small_views(), features(), Field("bad", "integer")),
+        interval=opened(fit(np.linspace(0, 1, 50), (np.arange(50) % 7 > 3).astype(np.float64))),
     )  # fmt: skip
 
 

@@ -12,7 +12,7 @@ PATH = "/decisions/{id:str}"
 def page(app: App, id: str) -> View:
     """The trace of a decision."""
     trace = app.trace(id)
-    pushes = [reason.get("contribution") for reason in trace["decision"]["reasons"]]
+    pushes = [reason.get("contribution") for reason in trace["explanation"]["reasons"]]
     sizes = [abs(push) for push in pushes if known(push)]
     title = f"{trace['decision']['action'].capitalize()}, decision {short(id, 8)}"
     return View(title, "decision.html", {"trace": trace}, {"largest": max(sizes, default=0.0) or 1.0})
