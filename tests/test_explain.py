@@ -6,7 +6,7 @@ import numpy as np
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from roadworthy.core.batch import Batch, batch, text
+from roadworthy.core.batch import Batch, batch, coded, text
 from roadworthy.core.explain import LEAST, MOST, Reason, explain, in_words, plain, reference_of
 
 NAMES = ("a", "b", "c", "d", "e")
