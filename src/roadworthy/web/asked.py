@@ -2,20 +2,31 @@
 
 from __future__ import annotations
 
+from asyncio import Transport
 from collections.abc import Sequence
 from http import HTTPStatus
 from time import perf_counter
-from typing import Any
+from typing import Any, Protocol
 
-from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol
-
-from roadworthy.web.answers import answer_headers, encode, error_body, error_headers, explained
+from roadworthy.web.answers import encode, error_body, error_headers, explained
 from roadworthy.web.api.rows import timed
 from roadworthy.web.app_port import Answer
 from roadworthy.web.door import Door
 
 STATUS = {status.value: f"HTTP/1.1 {status.value} {status.phrase}\r\n".encode() for status in HTTPStatus}
 ROUTE = "decisions"
+
+
+class Line(Protocol):
+    """What a row needs of the connection that it came over."""
+
+    transport: Transport
+
+    def fixed_headers(self) -> bytes:
+        """The headers of every answer."""
+
+    def rest(self) -> None:
+        """The request is answered."""
 
 
 class _Never:
@@ -32,7 +43,7 @@ class Asked:
     response_started = False
     more_body = False
 
-    def __init__(self, connection: HttpToolsProtocol, door: Door, start: float, *, keep_alive: bool) -> None:
+    def __init__(self, connection: Line, door: Door, start: float, *, keep_alive: bool) -> None:
         self.connection, self.door = connection, door
         self.start = start
         self.came = perf_counter()
@@ -47,25 +58,23 @@ class Asked:
     def answer(self, answers: Sequence[Answer]) -> None:
         """Send the answer to the one row."""
         (answer,) = answers
-        headers = timed(self.door, ROUTE, answers, self.start, self.came)
-        self._send(answer["status"], answer["body"], headers)
+        timing = timed(self.door, ROUTE, answers, self.start, self.came)
+        self._send(answer["status"], answer["body"], f"server-timing: {timing}\r\n")
 
     def fail(self, error: BaseException) -> None:
         """Say that the row was not decided."""
         shown = explained(error, ROUTE)  # type: ignore[arg-type]
-        self._send(shown.status, error_body(shown), error_headers(shown))
+        self._send(shown.status, error_body(shown), "".join(map("%s: %s\r\n".__mod__, error_headers(shown).items())))
 
-    def _send(self, status: int, body: Any, headers: dict[str, str]) -> None:
+    def _send(self, status: int, body: Any, headers: str) -> None:
         connection, door = self.connection, self.door
         door.requests[ROUTE, status] += 1
         if door.draining or not self.keep_alive:
-            headers["connection"], self.keep_alive = "close", False
+            headers, self.keep_alive = headers + "connection: close\r\n", False
         content = encode(body)
-        listed = [*connection.server_state.default_headers, *answer_headers(headers)]
-        head = b"".join([b"%s: %s\r\n" % each for each in listed])
-        answer = b"%s%scontent-length: %d\r\n\r\n%s" % (STATUS[status], head, len(content), content)
-        connection.transport.write(answer)
+        head = connection.fixed_headers(), headers.encode("latin-1"), len(content)
+        connection.transport.write(STATUS[status] + b"%s%scontent-length: %d\r\n\r\n" % head + content)
         self.response_complete = True
         if not self.keep_alive:
             connection.transport.close()
-        connection.on_response_complete()
+        connection.rest()

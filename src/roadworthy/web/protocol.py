@@ -20,7 +20,7 @@ from typing import Any
 from uvicorn.protocols.http.httptools_impl import HttpToolsProtocol, RequestResponseCycle
 
 from roadworthy.errors import Overloaded
-from roadworthy.web.answers import HttpError, encode
+from roadworthy.web.answers import HttpError, answer_headers, encode
 from roadworthy.web.api.desks import Counter, Desks
 from roadworthy.web.asked import Asked
 from roadworthy.web.door import Door
@@ -44,6 +44,8 @@ class Connection(HttpToolsProtocol):
     _counter: Counter | None = None  # where the request that is being read goes, if it goes the short way
     _chunks: list[bytes]  # of its body
     _size, _start = 0, 0.0
+    _rested = 0.0  # when the newest row that went the short way was answered
+    _fixed: tuple[object, bytes] = (None, b"")
     _known: Headers | None = None  # the headers of the newest request that was let in the short way
 
     def __init__(self, door: Door, desks: Desks, **given: Any) -> None:
@@ -66,8 +68,7 @@ class Connection(HttpToolsProtocol):
                 self._cut("head")
 
     def on_message_begin(self) -> None:
-        super().on_message_begin()
-        self._head = 0
+        self.url, self.headers, self.expect_100_continue, self._head = b"", [], False, 0  # no scope yet: `_begin`
         if not self.began:  # it follows another in one piece
             self.began = self.loop.time()
 
@@ -75,7 +76,7 @@ class Connection(HttpToolsProtocol):
         self._head = -1
         counter = self.desks.counters.get(self.url)
         if counter is None or not self._plain():
-            super().on_headers_complete()
+            self._begin()
             return
         self._counter, self._chunks, self._size, self._start = counter, [], 0, perf_counter()
 
@@ -130,8 +131,32 @@ class Connection(HttpToolsProtocol):
         """Let the application have the request after all, with what came of its body."""
         if self._counter is not None:
             self._counter = None
-            super().on_headers_complete()
+            self._begin()
             super().on_body(b"".join(self._chunks))
+
+    def _begin(self) -> None:
+        """Begin a request as uvicorn does. It makes the scope before the headers, so they are put aside for it."""
+        url, headers, expects = self.url, self.headers, self.expect_100_continue
+        super().on_message_begin()
+        self.url, self.expect_100_continue = url, expects
+        self.headers += headers
+        super().on_headers_complete()
+
+    def fixed_headers(self) -> bytes:
+        """The headers of every answer; they change when uvicorn makes the `Date` of another second."""
+        if self._fixed[0] is not self.server_state.default_headers:
+            named = self.server_state.default_headers, answer_headers({})
+            lines = [b"%s: %s\r\n" % each for listed in named for each in listed]
+            self._fixed = self.server_state.default_headers, b"".join(lines)
+        return self._fixed[1]
+
+    def rest(self) -> None:
+        """A row that went the short way is answered. The sweep ends idle connections, without a timer for each."""
+        if self.pipeline or self.flow.read_paused:
+            self.on_response_complete()
+            return
+        self.server_state.total_requests += 1
+        self._rested = self.loop.time()
 
     def sweep(self, now: float) -> None:
         """End the connection if its caller took too long to ask, or to take an answer."""
@@ -140,6 +165,9 @@ class Connection(HttpToolsProtocol):
         at_work = cycle is not None and not cycle.response_complete and not cycle.more_body
         if self.began and now - self.began > limit and not at_work and not self.flow.read_paused:
             self._cut("slow")
+            return
+        if self._rested and not self.began and not at_work and now - self._rested > self.door.limits.idle:
+            self.transport.close()
             return
         unsent = self.transport.get_write_buffer_size()
         if not unsent or unsent != self._unsent:
