@@ -39,7 +39,7 @@ def update(state: Events, share: float, canary: int, total: int) -> Events:
     prior.within("share", share, 0, 1)
     if not 0 <= canary <= total:
         raise InputError(f"events: expected 0 <= canary <= total, got {canary} of {total}")
-    return merge(state, Events(((share, canary, total),)))
+    return merge(state, Events(((float(share), int(canary), int(total)),)))
 
 
 def merge(state: Events, other: Events) -> Events:

@@ -30,7 +30,7 @@ class Detector:
     high: float
     log_product: tuple[float, ...] = NOTHING  # of all bets of the stretch
     log_one_more: tuple[float, ...] = NOTHING  # log(1 + M) after the stretch, begun at M = 0
-    log_peak: float = -np.finfo(np.float64).max  # log of the largest average M at any value so far
+    log_peak: float = -prior.LARGEST  # log of the largest average M at any value so far
     n: int = 0
 
 

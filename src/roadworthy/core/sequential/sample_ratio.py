@@ -33,7 +33,7 @@ def update(state: Split, shares: Sequence[float], counts: Sequence[int]) -> Spli
         raise InputError(f"shares: expected one over 0 for each count, with the sum 1, got {list(shares)}")
     if min(counts) < 0:
         raise InputError(f"counts: expected none under 0, got {list(counts)}")
-    return merge(state, Split(((tuple(shares), tuple(counts)),)))
+    return merge(state, Split(((tuple(map(float, shares)), tuple(map(int, counts))),)))
 
 
 def merge(state: Split, other: Split) -> Split:
