@@ -302,10 +302,11 @@ def rollout(rng, error_rate=BASE, slow=0.0, cost=0.0, minutes=60):
     """The action that ends one rollout of two stages, and its minute: errors, latency and cost are guarded."""
     events_, slow_events, split = binomial.Events(), binomial.Events(), sample_ratio.Split()
     latency = tail.start(tail.cuts_of(rng.lognormal(0, 1, 2_000)))
-    costs = [mean.Moments(), mean.Moments()]
+    costs, earlier = [mean.Moments(), mean.Moments()], 0.0
     for minute in range(1, minutes + 1):
         share = 0.1 if minute <= minutes // 2 else 0.5
-        costs = [mean.Moments(), mean.Moments()] if minute == minutes // 2 + 1 else costs
+        if minute == minutes // 2 + 1:
+            costs, earlier = [mean.Moments(), mean.Moments()], mean.log_e_value(*costs)
         canary = rng.random(1_000) < share
         values = rng.lognormal(0, 1, 1_000) * np.where(canary & (rng.random(1_000) < slow), 5.0, 1.0)
         failed = rng.random(1_000) < np.where(canary, error_rate, BASE)
@@ -319,7 +320,7 @@ def rollout(rng, error_rate=BASE, slow=0.0, cost=0.0, minutes=60):
         guards = (
             guard_of_events("errors", 0.4, events_, 1.5, 100, ALPHA),
             guard_of_tail("latency", 0.3, latency, slow_events, 1.5, 100, ALPHA),
-            guard_of_mean("cost", 0.3, *costs, 0.1, 1_000, ALPHA),
+            guard_of_mean("cost", 0.3, *costs, earlier, 0.1, 1_000, ALPHA),
         )
         # The whole hour is walked: a stage that would pass goes on, so that every look may err.
         now = verdict(guards, (), sample_ratio.log_e_value(split), ALPHA, time_is_up=True, at_cap=minute == minutes)

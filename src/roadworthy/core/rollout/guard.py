@@ -42,8 +42,18 @@ def guard_of_tail(
 
 
 def guard_of_mean(
-    name: str, weight: float, control: mean.Moments, canary: mean.Moments, margin: float, minimum: int, alpha: float
+    name: str,
+    weight: float,
+    control: mean.Moments,
+    canary: mean.Moments,
+    earlier: float,
+    margin: float,
+    minimum: int,
+    alpha: float,
 ) -> Guard:
-    """Of a mean that harms when it is larger, such as cost; the margin is a difference in its unit. Asymptotic."""
+    """Of a mean that harms when it is larger, such as cost; the margin is a difference in its unit. Asymptotic.
+
+    Moments are of one stage; `earlier` is the log evidence at the end of each stage before it, summed: a product.
+    """
     high = mean.difference(control, canary, alpha, "upper")[1]
-    return Guard(name, weight, mean.log_e_value(control, canary), high, margin, min(control.n, canary.n), minimum)
+    return Guard(name, weight, earlier + mean.log_e_value(control, canary), high, margin, min(control.n, canary.n), minimum)

@@ -103,7 +103,7 @@ def _largest(rejected: Callable[[float], bool]) -> float:
     low, high = -FARTHEST, FARTHEST
     if not rejected(low):
         return -np.inf
-    for _ in range(60):
+    for _ in range(36):  # to a part in 10**9
         middle = (low + high) / 2
         low, high = (middle, high) if rejected(middle) else (low, middle)
     return low

@@ -13,7 +13,6 @@ from __future__ import annotations
 from typing import Literal
 
 import numpy as np
-from scipy.special import logsumexp
 
 from roadworthy.core.batch import Floats
 from roadworthy.errors import InputError
@@ -29,7 +28,8 @@ LARGEST = float(np.log(np.finfo(np.float64).max))
 
 def log_mixture(log_ratios: Floats, weights: Floats = WEIGHTS) -> Floats:
     """The logarithm of the weighted average of `exp(log_ratios)`, over the last axis: (..., j) to (...)."""
-    return np.asarray(logsumexp(log_ratios, axis=-1, b=weights), dtype=np.float64)
+    peak = log_ratios.max(axis=-1)  # by hand: scipy's logsumexp takes 0.3 ms a call, and intervals make dozens
+    return np.asarray(peak + np.log(np.exp(log_ratios - peak[..., None]) @ weights), dtype=np.float64)
 
 
 def log_bets(x: Floats, null: float) -> Floats:

@@ -22,7 +22,7 @@ from roadworthy.core.batch import Bools, Floats
 from roadworthy.core.sequential import prior
 from roadworthy.errors import InputError
 
-LEVELS = np.array([0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995, 0.998])  # of the cuts
+LEVELS = np.array([0.5, 0.8, 0.9, 0.95, 0.98, 0.99, 0.995])  # of the cuts
 _SPREAD = (0.5, 0.2, 0.1, 0.05, 0.02, 0.01, 0.005)
 # (share of the canary's requests, the slowest parts it lands in, each alike, weight). The shares are small, because a
 # large fault is found soon by the evidence for a small one.
