@@ -56,4 +56,5 @@ def guard_of_mean(
     Moments are of one stage; `earlier` is the log evidence at the end of each stage before it, summed: a product.
     """
     high = mean.difference(control, canary, alpha, "upper")[1]
-    return Guard(name, weight, earlier + mean.log_e_value(control, canary), high, margin, min(control.n, canary.n), minimum)
+    log_e = earlier + mean.log_e_value(control, canary)
+    return Guard(name, weight, log_e, high, margin, min(control.n, canary.n), minimum)
