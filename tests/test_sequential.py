@@ -6,9 +6,13 @@ not bad luck.
 
 from __future__ import annotations
 
+import contextlib
+import io
 import itertools
 import math
+import re
 from dataclasses import fields
+from pathlib import Path
 
 import msgspec
 import numpy as np
@@ -142,6 +146,16 @@ def test_a_game_in_the_nulls_favour_gives_an_expectation_under_one():
     assert expectation(betting_world((0.4, 0.4, 0.2), "over", 5)) < 1
     assert expectation(betting_world((0.2, 0.4, 0.4), "over", 5)) > 1
     assert expectation(betting_world((0.2, 0.4, 0.4), "under", 5)) < 1
+
+
+@several
+@given(st.lists(st.booleans(), max_size=40))
+def test_pairs_that_disagree_are_coins_and_bets(worse):
+    """On pairs that disagree, events with a share of 0.5 and bets on differences of -1 and 1 are one evidence."""
+    coins = binomial.update(binomial.Events(), 0.5, sum(worse), len(worse))
+    bets = betting.update(betting.start(0, -1, 1), np.where(worse, 1.0, -1.0))
+    assert binomial.log_e_value(coins) == pytest.approx(betting.log_e_value(bets), abs=1e-9)
+    assert binomial.log_e_value_under(coins) == pytest.approx(betting.log_e_value(bets, "under"), abs=1e-9)
 
 
 def test_the_detector_grows_by_one_a_value():
@@ -435,6 +449,15 @@ def test_a_small_lasting_harm_is_found_among_many_events():
     low, high = binomial.interval(state, 0.05)
     assert 1 < low < 1.01 < high < 1.02
     assert binomial.log_e_value(binomial.update(binomial.Events(), 0.5, total // 2, total)) < 0
+
+
+def test_the_documents_example_prints_what_it_shows():
+    """The example of docs/sequential.md runs, and prints what stands below it."""
+    page = (Path(__file__).resolve().parents[1] / "docs" / "sequential.md").read_text(encoding="utf-8")
+    code, shown = re.search(r"```python\n(.*?)```\n\n```text\n(.*?)```", page, flags=re.DOTALL).groups()
+    with contextlib.redirect_stdout(io.StringIO()) as printed:
+        exec(compile(code, "docs/sequential.md", "exec"), {})
+    assert printed.getvalue() == shown
 
 
 def test_what_cannot_be_is_refused():

@@ -99,7 +99,7 @@ def interval(state: Events, alpha: float, side: prior.Side = "both") -> tuple[fl
 
 
 def _largest(rejected: Callable[[float], bool]) -> float:
-    """The largest logarithm up to which all are rejected, rounded towards the rejected; -inf when none is."""
+    """The largest logarithm up to which all are rejected, rounded down; -inf when none is."""
     low, high = -FARTHEST, FARTHEST
     if not rejected(low):
         return -np.inf
