@@ -1,6 +1,6 @@
 """False alarms and delays of sequential tests, ours beside what others do.
 
-    python bench/sequential.py [--runs 2000] [--table errors|latency|split|promotion|stream|groups|rollout]
+    python bench/sequential.py [--runs 2000] [--table errors|latency|split|promotion|stream|groups]
 
 Every table is simulated; the control's rates are known, so a false alarm is one. `--runs` are the runs of the table of
 errors; the slower tables take a part of them. A delay is the median over all runs, a run without an alarm counting as
@@ -15,7 +15,6 @@ import time
 import numpy as np
 from rivals import monitors
 
-from roadworthy.core.rollout import guard_of_events, guard_of_mean, guard_of_tail, verdict
 from roadworthy.core.sequential import binomial, mean, prior, sample_ratio, tail
 
 ALPHA = 0.05
@@ -295,60 +294,6 @@ def groups_table(rng, runs):
     table("Two groups: up to 4,000 pairs; median of each group until the alarm", columns, rows)
 
 
-# The whole verdict: three guards, two stages, a look every minute.
-
-
-def rollout(rng, error_rate=BASE, slow=0.0, cost=0.0, minutes=60):
-    """The action that ends one rollout of two stages, and its minute: errors, latency and cost are guarded."""
-    events_, slow_events, split = binomial.Events(), binomial.Events(), sample_ratio.Split()
-    latency = tail.start(tail.cuts_of(rng.lognormal(0, 1, 2_000)))
-    costs, earlier = [mean.Moments(), mean.Moments()], 0.0
-    for minute in range(1, minutes + 1):
-        share = 0.1 if minute <= minutes // 2 else 0.5
-        if minute == minutes // 2 + 1:
-            costs, earlier = [mean.Moments(), mean.Moments()], mean.log_e_value(*costs)
-        canary = rng.random(1_000) < share
-        values = rng.lognormal(0, 1, 1_000) * np.where(canary & (rng.random(1_000) < slow), 5.0, 1.0)
-        failed = rng.random(1_000) < np.where(canary, error_rate, BASE)
-        money = rng.exponential(1 + cost * canary)
-        events_ = binomial.update(events_, share, int((failed & canary).sum()), int(failed.sum()))
-        late = values > 5
-        slow_events = binomial.update(slow_events, share, int((late & canary).sum()), int(late.sum()))
-        latency = tail.update(latency, values, canary, share)
-        costs = [mean.update(costs[arm], money[canary == arm]) for arm in (0, 1)]
-        split = sample_ratio.update(split, (1 - share, share), (int((~canary).sum()), int(canary.sum())))
-        guards = (
-            guard_of_events("errors", 0.4, events_, 1.5, 100, ALPHA),
-            guard_of_tail("latency", 0.3, latency, slow_events, 1.5, 100, ALPHA),
-            guard_of_mean("cost", 0.3, *costs, earlier, 0.1, 1_000, ALPHA),
-        )
-        # The whole hour is walked: a stage that would pass goes on, so that every look may err.
-        now = verdict(guards, (), sample_ratio.log_e_value(split), ALPHA, time_is_up=True, at_cap=minute == minutes)
-        if now.action in {"roll back", "hold"} or (now.action == "promote" and minute == minutes):
-            return now.action, minute
-    return "hold", minutes
-
-
-def rollout_table(rng, runs):
-    """How rollouts end."""
-    worlds = {
-        "canary as good": {},
-        "errors 1.5 %": {"error_rate": 0.015},
-        "errors 2 %": {"error_rate": 0.02},
-        "3 % of requests x 5": {"slow": 0.03},
-        "cost + 20 %": {"cost": 0.2},
-    }
-    rows = {}
-    for name, world in worlds.items():
-        ends = [rollout(rng, **world) for _ in range(max(runs // 4, 10) if world else runs)]
-        back = [minute for action, minute in ends if action == "roll back"]
-        actions = [action for action, _ in ends]
-        parts = [f"{actions.count(each) / len(ends):.3f}" for each in ("roll back", "promote", "hold")]
-        rows[name] = [*parts, f"{np.median(back):.0f}" if back else "none"]
-    columns = ["rolled back", "promoted", "held", "median minute of the rollback"]
-    table("Rollout: 30 minutes at 10 %, 30 at 50 %, 1,000 requests a minute, three guards, alpha .05", columns, rows)
-
-
 TABLES = {  # and the part of the runs that each takes
     "errors": (errors_table, 1.0),
     "latency": (latency_table, 0.15),
@@ -356,7 +301,6 @@ TABLES = {  # and the part of the runs that each takes
     "promotion": (promotion_table, 1.0),
     "stream": (stream_table, 0.2),
     "groups": (groups_table, 0.3),
-    "rollout": (rollout_table, 0.1),
 }
 
 
