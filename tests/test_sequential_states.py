@@ -144,6 +144,29 @@ def test_slower_values_are_more_evidence():
     assert tail.ALTERNATIVES.shape == (len(tail.FAULTS), len(tail.LEVELS) + 1)
 
 
+def test_an_alarm_is_not_forgotten():
+    """A detector that has reached its run length says so after the stream is good again, and after a merge."""
+    bad = detector.update(detector.start(0.1), np.ones(20))
+    good = detector.update(detector.start(0.1), np.zeros(500))
+    assert detector.alarm(bad, 1_000)
+    assert not detector.alarm(good, 1_000)
+    later = detector.update(bad, np.zeros(500))
+    assert detector.log_statistic(later) < math.log(1_000)
+    assert detector.alarm(later, 1_000)
+    assert detector.alarm(detector.merge(bad, good), 1_000)
+    assert detector.alarm(detector.merge(good, bad), 1_000)
+
+
+def test_new_cuts_hold_for_what_comes_after_them():
+    """Cuts that were renewed stay through updates and merges, and leave the evidence so far as it was."""
+    before = tail.update(tail.start(CUTS), np.array([2.5, 9.0]), np.array([True, False]), 0.4)
+    moved = tail.recut(before, tuple(cut + 10 for cut in CUTS))
+    assert tail.log_e_value(moved) == tail.log_e_value(before)
+    low, high = (tail.update(state, np.array([9.0]), np.array([True]), 0.4) for state in (moved, before))
+    assert tail.merge(before, moved).cuts == low.cuts == moved.cuts
+    assert tail.log_e_value(low) < tail.log_e_value(before) < tail.log_e_value(high)
+
+
 def test_nothing_seen_is_no_evidence():
     """Without data every e-value is 1, and every interval has no bounds."""
     assert binomial.e_value(binomial.Events()) == 1
