@@ -100,6 +100,23 @@ def test_a_pass_needs_every_guard(rows, time_is_up):
     assert found.reasons
 
 
+def test_a_guards_harm_is_an_upper_bound():
+    """The harm of a guard lies over what was seen, nearer with more data, whatever kind of guard it is."""
+    latency, rng = tail.start(tail.cuts_of(np.arange(200.0))), np.random.default_rng(16)
+    for total, most in ((200, 4.0), (20_000, 1.65)):
+        seen = binomial.update(binomial.Events(), 0.5, round(0.6 * total), total)  # a relative risk of 1.5
+        for guard in (
+            guard_of_events("errors", 1.0, seen, 1.5, 100, ALPHA),
+            guard_of_tail("latency", 1.0, latency, seen, 1.5, 100, ALPHA),
+        ):
+            assert 1.5 < guard.high < most
+            assert said((guard,), ()).answer != "pass"
+    costs = [mean.update(mean.Moments(), rng.normal(shift, 1, 5_000)) for shift in (0.0, 0.2)]
+    guard = guard_of_mean("cost", 1.0, *costs, 0.0, 0.2, 100, ALPHA)
+    assert 0.2 < guard.high < 0.35
+    assert guard_of_mean("cost", 1.0, *costs, 2.0, 0.2, 100, ALPHA).log_e == pytest.approx(guard.log_e + 2)
+
+
 def ended(rng, minutes, error_rate=0.01, slow=0.0, cost=0.0):
     """Whether a rollout of two stages is rolled back at one of its looks, and the last verdict."""
     errors, late, split = binomial.Events(), binomial.Events(), sample_ratio.Split()
