@@ -71,6 +71,29 @@ def test_the_quick_way_gives_what_the_careful_one_gives(rows: list[object]) -> N
     assert [plain(row) for row in read] == rows
 
 
+TIMES = st.one_of(
+    st.from_regex(r"[0-9]{4}-[01][0-9]-[0-3][0-9]T[0-2][0-9]:[0-6][0-9]:[0-6][0-9](\.[0-9]{1,6})?Z", fullmatch=True),
+    st.datetimes().map(lambda time: time.isoformat() + "Z"),
+    st.sampled_from(
+        ["2024-01-31T12:00:00Z;2024-01-31T12:00:00Z", "0000-01-01T00:00:00Z", "", "2024-01-31T12:00:00+01:00"]
+    ),
+)
+
+
+@given(st.lists(TIMES, min_size=1, max_size=4))
+def test_times_read_at_once_are_those_read_one_by_one(times: list[str]) -> None:
+    """A batch of times has the same values, or the same faults, as each of its times alone."""
+    contract = Contract("rows", "1", "rows", (Field("at", "timestamp"),))
+    quick = swift(contract, "Europe/Berlin")
+    read = [quick.read(json.dumps({"at": time}).encode()) for time in times]
+    made = quick.parse([row for row in read if row is not None])
+    assert len(made.batch) == len(times)
+    for place, time in enumerate(times):
+        wanted = parse_rows(contract, [{"at": time}], timezone="Europe/Berlin")
+        assert made.batch["at"][place].tolist() == wanted.batch["at"][0].tolist()
+        assert made.faults.get(place) == wanted.faults.get(0)
+
+
 @given(ROWS)
 def test_rules_side_by_side_keep_the_same_rows(rows: list[object]) -> None:
     """Whether a row keeps its contract is the same with all numbers compared at once as rule by rule."""

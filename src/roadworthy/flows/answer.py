@@ -85,27 +85,8 @@ def _told(header: tuple[Any, ...], reasons: bytes, timing: dict[str, float]) -> 
 
     `header` holds the fields of a `record.Header` in their order.
     """
-    (
-        _,
-        _,
-        _,
-        id,
-        system,
-        release,
-        arm,
-        at,
-        _,
-        action,
-        tier,
-        score,
-        probability,
-        expected,
-        _,
-        _,
-        case,
-        codes,
-        interval,
-    ) = header
+    (_, _, _, id, system, release, arm, at, _, action, tier, score, probability, expected, _, _, case, codes,
+     interval) = header  # fmt: skip
     return {
         "decision_id": id.hex(),
         "system": system,

@@ -344,12 +344,31 @@ def _reader(wanted: Field, text_values: bool, zone: ZoneInfo | None) -> _Reader:
 
 def time_column(wanted: Field, values: Iterable[Any], timezone: str) -> Column | None:
     """The times of a field; None where one of them cannot be read, which `parse` will explain."""
+    listed = list(values)
+    if wanted.logical_type == "timestamp" and (common := _common_times(listed)) is not None:
+        return common
     read = _reader_of(wanted, timezone)
     try:
-        found = [None if value is None else read(value) for value in values]
+        found = [None if value is None else read(value) for value in listed]
     except _Misfit:
         return None
     return np.array([_NAT if value is None else value for value in found], np.int64).view("datetime64[us]")
+
+
+_COMMON_TIME = r"\d{4}-\d\d-\d\dT\d\d:\d\d:\d\d(?:\.\d{1,6})?Z"
+_COMMON = re.compile(f"{_COMMON_TIME}(?:;{_COMMON_TIME})*", re.ASCII)
+
+
+def _common_times(values: list[Any]) -> Column | None:
+    """Times that are all written as most are, `2024-01-31T12:00:00Z`, read at once; None where one is not."""
+    try:
+        joined = ";".join(values)
+        if _COMMON.fullmatch(joined) is None or "0000-" in joined:  # numpy knows a year 0
+            return None
+        found = np.array(joined.replace("Z", "").split(";"), "datetime64[us]")
+        return found if len(found) == len(values) else None  # else one value held several
+    except (TypeError, ValueError):  # a missing one, or one such as the 30th of February
+        return None
 
 
 @lru_cache(maxsize=1024)
