@@ -61,7 +61,7 @@ def bare(desk: Desk, source: Path) -> tuple[float, float]:
     seconds = busy = 0.0
     for page in load_pages(release.contract, source, release.system.timezone, 100_000):
         features = compute(release.features, page.batch.columns, len(page.batch))
-        held = Batch(features.columns, len(features), release.manifest.categories).matrix()
+        held = Batch(features.columns, len(features), release.categories).matrix()
         start, worked = time.perf_counter(), time.process_time()
         model.booster.predict(held, 2)
         seconds, busy = seconds + time.perf_counter() - start, busy + time.process_time() - worked
@@ -129,7 +129,7 @@ def main() -> None:
         source = folder / f"rows{chosen.ending}"
         write_rows(home.parent / "standard.parquet", source, chosen.rows)
         if chosen.no_reasons:
-            stages.reasons_of = lambda predict, features, *_: [()] * len(features)
+            stages.reasons_of = lambda predict, features, *_, **__: [()] * len(features)
         if chosen.shares:
             clocked()
         for _ in range(chosen.times):

@@ -111,10 +111,13 @@ def _guard(system: System, rows: Batch, chosen: Ints) -> tuple[Bools, list[tuple
     fires = [guardrail.when.fires(rows) for guardrail in system.guardrails]
     for guardrail, fired in zip(system.guardrails, fires, strict=True):
         chosen[fired] = system.decision.actions.index(guardrail.then)
-    if not any(fired.any() for fired in fires):
-        return np.zeros(len(rows), np.bool_), [()] * len(rows)
-    table = np.array(fires).T
-    return np.asarray(table.any(axis=1)), [tuple(np.flatnonzero(row).tolist()) for row in table]
+    guarded = np.zeros(len(rows), np.bool_)
+    which: list[tuple[int, ...]] = [()] * len(rows)
+    for place, fired in enumerate(fires):
+        guarded |= fired
+        for row in np.flatnonzero(fired).tolist():
+            which[row] += (place,)
+    return guarded, which
 
 
 def shadow_price(gains: Floats, days: float, capacity: float) -> float:

@@ -58,7 +58,7 @@ def decisions(
         columns,
         timing,
         ids,
-        [record.mac(key, body) for body in inputs],
+        record.macs(key, inputs),
         record.encode_all(headers, (inputs, facts, reasons), timing),
         headers,
         (inputs, facts, reasons),

@@ -15,11 +15,11 @@ from typing import Any, Protocol
 import numpy as np
 
 from roadworthy.core import record
-from roadworthy.core.batch import Batch, Ints, microseconds, missing
+from roadworthy.core.batch import Batch, Ints, microseconds
 from roadworthy.core.contract import Contract, Fault, check, faults, keeps
 from roadworthy.core.decide import Work
 from roadworthy.core.decide import decide as decide_rows
-from roadworthy.core.draws import caller_text, decision_id
+from roadworthy.core.draws import decision_id, decision_ids
 from roadworthy.core.recording import Written, decisions, rejection
 from roadworthy.core.release import REVIEW_PRICE, Release
 from roadworthy.core.running import Labels
@@ -162,10 +162,7 @@ class Desk:
         wrong = _wrong(contract, batch, np.flatnonzero(~good), bad)
         for row, large in self.release.too_large(batch).items():
             good[row], wrong[row] = False, [*wrong.get(row, ()), *large]
-        column = batch[system.decision.id]
-        ids = [decision_id(system.name, caller_text(value)) for value in column.tolist()]
-        for row in np.flatnonzero(missing(column)).tolist():
-            ids[row] = b""
+        ids = decision_ids(system.name, batch[system.decision.id])
         status = np.where(good, TAKEN, REJECTED)
         found = self.store.find(system.name, [ids[row] for row in np.flatnonzero(good)])
         self._repeats(batch, ids, status, wrong, found)

@@ -15,7 +15,7 @@ from roadworthy.core import record
 from roadworthy.core.batch import Batch, concat, microseconds, text, times
 from roadworthy.core.contract import Contract, check, valid
 from roadworthy.core.contract import faults as faults_of
-from roadworthy.core.draws import caller_text, decision_id
+from roadworthy.core.draws import decision_ids
 from roadworthy.errors import InputError
 from roadworthy.flows.answer import Answer, refusal
 from roadworthy.flows.decide import INPUT, KNOWN, OUTCOME, Desk, decision_of, iso
@@ -35,8 +35,7 @@ def record_outcomes(desk: Desk, contract: Contract, parsed: Parsed) -> list[Answ
     verdicts = check(contract, parsed.batch)
     good = valid(verdicts, len(parsed.batch))
     good[list(parsed.faults)] = False
-    column = parsed.batch[system.decision.id].tolist()
-    ids = [decision_id(system.name, caller_text(value)) for value in column]
+    ids = decision_ids(system.name, parsed.batch[system.decision.id])
     found = desk.store.find(system.name, [id for id, fine in zip(ids, good, strict=True) if fine])
     known = microseconds(parsed.batch[KNOWN]).tolist() if KNOWN in parsed.batch else [desk.clock + 1] * len(ids)
     values = system.outcome.labels(parsed.batch[system.outcome.column]).tolist()
@@ -82,7 +81,7 @@ def outcome_rows(desk: Desk, contract: Contract, rows: Sequence[object]) -> list
 def decided(desk: Desk, rows: Batch) -> Batch:
     """Those of these outcomes whose decision is in the log."""
     name = desk.release.system.name
-    ids = [decision_id(name, caller_text(value)) for value in rows[desk.release.system.decision.id].tolist()]
+    ids = decision_ids(name, rows[desk.release.system.decision.id])
     found = desk.store.find(name, ids)
     return rows.take(np.array([decision_of(found.get(id, ())) is not None for id in ids], np.bool_))
 
