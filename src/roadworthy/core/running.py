@@ -17,8 +17,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from roadworthy.core.aggregate import listed, positions, ranks
-from roadworthy.core.batch import Batch, Column, Floats, Ints
-from roadworthy.core.lane import Lane, Waiting
+from roadworthy.core.batch import Batch, Column, Floats, Ints, Kind
+from roadworthy.core.kept import Kept, Waiting
+from roadworthy.core.lane import Lane
 from roadworthy.core.views import INPUT, OUTCOME, History, View, names_of, series_of
 from roadworthy.errors import NotFound, nearest
 
@@ -33,6 +34,14 @@ class Labels(NamedTuple):
     known: Ints
     value: Floats
     was: Floats
+
+
+class KeptViews(NamedTuple):
+    """The whole state of some views: when the last row was known, and each series with the kinds of its columns."""
+
+    known: int | None
+    series: tuple[Kept, ...]
+    kinds: tuple[dict[str, Kind], ...]
 
 
 class RunningViews:
@@ -115,6 +124,17 @@ class RunningViews:
                 _load_outcomes(lane, history, until)
             else:
                 _load_others(lane, history, until)
+
+    def kept(self) -> KeptViews:
+        """The state as arrays, which `keep` takes over."""
+        return KeptViews(self._known, tuple(lane.kept() for lane in self._lanes),
+                         tuple(lane.kinds for lane in self._lanes))  # fmt: skip
+
+    def keep(self, state: KeptViews) -> None:
+        """Go on where views of the same declaration stood. The arrays are read in place and never written to."""
+        self._known, self._undoable = state.known, False
+        for lane, kept, kinds in zip(self._lanes, state.series, state.kinds, strict=True):
+            lane.keep(kept, kinds)
 
     def _follow(self, known: Ints) -> None:
         if len(known) and (np.any(np.diff(known) < 0) or (self._known is not None and known[0] < self._known)):

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from array import array
 from bisect import bisect_left, bisect_right
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from typing import Any
 
 import numpy as np
@@ -34,9 +34,9 @@ class Tape:
 
     __slots__ = ("at", "by_value", "values")
 
-    def __init__(self, by_value: bool) -> None:
-        self.at = array("q")
-        self.values: list[Any] = []
+    def __init__(self, by_value: bool, at: Iterable[int] = (), values: Iterable[Any] = ()) -> None:
+        self.at = array("q", at)
+        self.values: list[Any] = list(values)
         self.by_value = by_value
 
     def add(self, at: int, value: Any) -> None:
@@ -68,18 +68,23 @@ class Tape:
 
 
 class Track:
-    """The events of one key; `prefixes[c][i]` is the sum of the first i steps of channel c."""
+    """The events of one key; `prefixes[c][i]` is the sum of the first i steps of channel c.
+
+    `at` and `prefixes` may be views of memory that is shared; they are copied before the first event is added.
+    """
 
     __slots__ = ("at", "prefixes", "tapes")
 
-    def __init__(self, channels: int, tapes: Sequence[bool]) -> None:
-        self.at = array("q")
-        self.prefixes = tuple(array("q", (0,)) for _ in range(channels))
-        self.tapes = tuple(Tape(by_value) for by_value in tapes)
+    def __init__(self, at: array[int] | memoryview, prefixes: Sequence[Any], tapes: Sequence[Tape]) -> None:
+        self.at: Any = at
+        self.prefixes = tuple(prefixes)
+        self.tapes = tuple(tapes)
 
     def add(self, event: Event) -> None:
         """Count this event from now on."""
         _, at, steps, news, olds = event
+        if type(self.at) is memoryview:
+            self.at, self.prefixes = _copied(self.at), tuple(map(_copied, self.prefixes))
         ats = self.at
         if not ats or at >= ats[-1]:
             ats.append(at)
@@ -129,6 +134,17 @@ class Track:
         """Microseconds from the latest event within the window to `upto`; -1 where there is none."""
         high = bisect_right(self.at, upto)
         return upto - self.at[high - 1] if high and (not window or self.at[high - 1] > upto - window) else -1
+
+
+def begun(channels: int, tapes: int, by_value: bool) -> Track:
+    """The track of a key without events."""
+    return Track(array("q"), [array("q", (0,)) for _ in range(channels)], [Tape(by_value) for _ in range(tapes)])
+
+
+def _copied(numbers: memoryview) -> array[int]:
+    made = array("q")
+    made.frombytes(numbers.tobytes())
+    return made
 
 
 def _shift(prefix: array[int], start: int, step: int) -> None:

@@ -11,13 +11,10 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, cast, get_args
 
-from open_data_contract_standard.model import DataQuality
-
 from roadworthy.core.contract import ARTICLES, Contract, Field, key_rules
 from roadworthy.core.quality import Metric, Operator, SetRule
 from roadworthy.errors import nearest
-from roadworthy.flows.declare_field import names_of, read_pattern, read_values, warn, warn_keys
-from roadworthy.flows.declare_sql import named_column, safe_query
+from roadworthy.flows.declare_field import read_pattern, read_values, warn, warn_keys
 from roadworthy.flows.marked import Section, shown
 
 TYPES = ("library", "sql", "text", "custom")
@@ -29,6 +26,12 @@ DIMENSIONS = MappingProxyType({
     "ac": "accuracy", "cp": "completeness", "cf": "conformity", "cs": "consistency", "cv": "coverage",
     "tm": "timeliness", "uq": "uniqueness",
 })  # fmt: skip
+KNOWN = """
+    id authoritativeDefinitions businessImpact customProperties description dimension method name schedule scheduler
+    severity tags type unit metric rule arguments mustBe mustNotBe mustBeGreaterThan mustBeGreaterOrEqualTo
+    mustBeLessThan mustBeLessOrEqualTo mustBeBetween mustNotBeBetween query engine implementation
+"""
+KEYS = tuple(KNOWN.split())  # that the standard knows of a rule
 SEVERITIES = ("error", "warning", "info")
 ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"missingValues": ("missingValues",), "invalidValues": ("validValues", "pattern")}
@@ -41,7 +44,7 @@ def read_quality(
     """The quality rules of a column, or of the table (`field` is None): the field with its row rules, the set rules."""
     found: list[SetRule] = []
     for rule in section.sections("quality", "a list of quality rules"):
-        rule.known(names_of(DataQuality))
+        rule.known(KEYS)
         for each in _rules(rule, field, table, fields, warnings):
             row = _row_rule(each, field) if field is not None else None
             if row is None:
@@ -221,6 +224,8 @@ def _dimension(rule: Section) -> str:
 
 def _query(rule: Section, field: Field | None, table: str, fields: Mapping[str, Field]) -> str:
     """The query of an sql rule with its column put in, after it was found to be safe; `{object}` stays in it."""
+    from roadworthy.flows.declare_sql import named_column, safe_query  # noqa: PLC0415  DuckDB, which deciding leaves out
+
     query = named_column(rule.text("query", "one SELECT of one number"), field.name if field is not None else "")
     try:
         if query:
