@@ -18,7 +18,7 @@ from threading import Event, Thread
 from roadworthy.core.release import Release
 from roadworthy.core.views import History
 from roadworthy.errors import RoadworthyError
-from roadworthy.flows.checkpoint import Checkpoint, made_from, read_checkpoint, write_checkpoint
+from roadworthy.flows.checkpoint import Checkpoint, made_from, read_checkpoint, stands_at, write_checkpoint
 from roadworthy.flows.decide import INPUT, OUTCOME, Desk
 from roadworthy.flows.declare import Project
 from roadworthy.flows.releases import LIVE, load_release
@@ -57,12 +57,12 @@ def open_system(
 @contextmanager
 def checkpoints(home: Home, desks: Mapping[str, Desk]) -> Iterator[None]:
     """Renew the checkpoints of a home in another process when they are behind, until the block ends."""
-    over, taken = Event(), {system: _standing(home, desk) for system, desk in desks.items()}
+    over, taken = Event(), {system: stands_at(home.state(system)) for system in desks}
 
     def look() -> None:
-        now = {system: _standing(home, desk) for system, desk in desks.items()}
-        if any(now[system][0] != wanted or now[system][1] >= records + BEHIND
-               for system, (wanted, records) in taken.items()):  # fmt: skip
+        now = {system: (_wanted(home, desk.release), desk.seq + desk.told) for system, desk in desks.items()}
+        if any(now[system][0] != made_from or now[system][1] >= records + BEHIND
+               for system, (made_from, records) in taken.items()):  # fmt: skip
             renewed(home.path)
             taken.update(now)
 
@@ -102,11 +102,6 @@ def renew(path: Path, nice: int = 0) -> None:
                 history = _history(home, project)
                 opened = rebuilt(release, home.store, history, home.key, time.perf_counter, 0.0)
             _write(home, checkpoint_of(opened, wanted), release.system.name)
-
-
-def _standing(home: Home, desk: Desk) -> tuple[bytes, int]:
-    """What a checkpoint of this desk would be made from, and how many records are in it."""
-    return _wanted(home, desk.release), desk.seq + desk.told
 
 
 def _from_checkpoint(

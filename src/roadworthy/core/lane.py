@@ -14,7 +14,7 @@ import numpy as np
 from roadworthy.core.aggregate import coded, finish, listed, quantise, restored, scale_of
 from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints, Kind, kind_of
 from roadworthy.core.kept import Base, Kept, Waiting, packed, sorted_events, unpacked_waiting
-from roadworthy.core.track import ABSENT, Event, Tape, Track, begun
+from roadworthy.core.track import ABSENT, Event, Tape, Track
 from roadworthy.core.views import OUTCOME, Fact, Series, chosen
 
 TAPES: Mapping[str, str] = {"min": "quanta", "max": "quanta", "distinct": "present", "last": "all"}  # what each keeps
@@ -195,7 +195,7 @@ class Lane:
         return track
 
     def _begun(self, key: Any) -> Track:
-        return self.tracks.setdefault(key, begun(2 * len(self.sums), len(self.tapes), self._by_value))
+        return self.tracks.setdefault(key, Track(2 * len(self.sums), [Tape(self._by_value) for _ in self.tapes]))
 
     def _chosen(self, rows: Batch) -> Bools:
         return chosen(self.series.where, rows)

@@ -9,7 +9,8 @@ from __future__ import annotations
 from array import array
 from bisect import bisect_left, bisect_right
 from collections.abc import Iterable, Sequence
-from typing import Any
+from itertools import chain
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -67,24 +68,37 @@ class Tape:
         return self.values[high - 1] if high and (not window or self.at[high - 1] > upto - window) else None
 
 
+class Older(NamedTuple):
+    """Where a key's older events stand in arrays that many keys share, and that nothing writes to."""
+
+    at: memoryview  # of all keys
+    prefixes: Sequence[memoryview]  # a channel each; the one of a key begins with 0
+    low: int  # the key's events are those from here
+    high: int  # to here
+    place: int  # of the key among all: its prefixes are shifted by so much, because each key has one more of them
+
+
 class Track:
     """The events of one key; `prefixes[c][i]` is the sum of the first i steps of channel c.
 
-    `at` and `prefixes` may be views of memory that is shared; they are copied before the first event is added.
+    With `older` events, which lie before its own, the first of the prefixes is their sum.
     """
 
-    __slots__ = ("at", "prefixes", "tapes")
+    __slots__ = ("at", "older", "prefixes", "tapes")
 
-    def __init__(self, at: array[int] | memoryview, prefixes: Sequence[Any], tapes: Sequence[Tape]) -> None:
-        self.at: Any = at
-        self.prefixes = tuple(prefixes)
+    def __init__(self, channels: int, tapes: Sequence[Tape], older: Older | None = None) -> None:
+        self.at = array("q")
+        self.older = older
+        first = (0,) * channels if older is None else [each[older.high + older.place] for each in older.prefixes]
+        self.prefixes = tuple(array("q", (sum_,)) for sum_ in first)
         self.tapes = tuple(tapes)
 
     def add(self, event: Event) -> None:
         """Count this event from now on."""
         _, at, steps, news, olds = event
-        if type(self.at) is memoryview:
-            self.at, self.prefixes = _copied(self.at), tuple(map(_copied, self.prefixes))
+        older = self.older
+        if older is not None and at < older.at[older.high - 1]:
+            self._take_from(older, at)
         ats = self.at
         if not ats or at >= ats[-1]:
             ats.append(at)
@@ -110,16 +124,11 @@ class Track:
         if news:
             self._retape(at, olds or (ABSENT,) * len(news), news)
 
-    def _retape(self, at: int, news: tuple[Any, ...], olds: tuple[Any, ...]) -> None:
-        for tape, old in zip(self.tapes, olds, strict=False):
-            if old is not ABSENT:
-                tape.remove(at, old)
-        for tape, new in zip(self.tapes, news, strict=True):
-            if new is not ABSENT:
-                tape.add(at, new)
-
     def read(self, upto: int, windows: Sequence[int], out: array[int]) -> None:
         """Append, per window, the number of events in `upto - window < at <= upto`, then each channel's sum."""
+        if self.older is not None:
+            self._read_both(self.older, upto, windows, out)
+            return
         ats = self.at
         prefixes = self.prefixes
         put = out.append
@@ -132,19 +141,65 @@ class Track:
 
     def age(self, upto: int, window: int) -> int:
         """Microseconds from the latest event within the window to `upto`; -1 where there is none."""
-        high = bisect_right(self.at, upto)
-        return upto - self.at[high - 1] if high and (not window or self.at[high - 1] > upto - window) else -1
+        if self.at and self.at[0] <= upto:
+            latest = self.at[bisect_right(self.at, upto) - 1]
+        elif self.older is not None:
+            high = bisect_right(self.older.at, upto, self.older.low, self.older.high)
+            if high == self.older.low:
+                return -1
+            latest = self.older.at[high - 1]
+        else:
+            return -1
+        return upto - latest if not window or latest > upto - window else -1
 
+    def events(self) -> tuple[list[Any], list[list[Any]]]:
+        """The times of all events, and the prefixes of each channel; each in parts that follow each other."""
+        older = self.older
+        if older is None:
+            return [self.at], [[prefix] for prefix in self.prefixes]
+        from_, upto = older.low + older.place, older.high + older.place + 1
+        return (
+            [older.at[older.low : older.high], self.at],
+            [[old[from_:upto], own[1:]] for old, own in zip(older.prefixes, self.prefixes, strict=True)],
+        )
 
-def begun(channels: int, tapes: int, by_value: bool) -> Track:
-    """The track of a key without events."""
-    return Track(array("q"), [array("q", (0,)) for _ in range(channels)], [Tape(by_value) for _ in range(tapes)])
+    def _read_both(self, older: Older, upto: int, windows: Sequence[int], out: array[int]) -> None:
+        """As `read`, where windows may begin among the older events. Places over `older.high` are of the own ones."""
+        ats, put = self.at, out.append
+        old_at, old_prefixes, first, last, shift = older
+        begin = ats[0] if ats else upto + 1
 
+        def until(time: int, most: int) -> int:
+            if time >= begin:
+                return last + bisect_right(ats, time, 0, most - last)
+            return bisect_right(old_at, time, first, min(most, last))
 
-def _copied(numbers: memoryview) -> array[int]:
-    made = array("q")
-    made.frombytes(numbers.tobytes())
-    return made
+        high = until(upto, last + len(ats))
+        for window in windows:
+            low = until(upto - window, high) if window else first
+            put(high - low)
+            for old, own in zip(old_prefixes, self.prefixes, strict=True):
+                up = own[high - last] if high > last else old[high + shift]
+                put(up - (own[low - last] if low > last else old[low + shift]))
+
+    def _take_from(self, older: Older, at: int) -> None:
+        """Make the older events after `at` own ones, because another comes before them."""
+        cut = bisect_right(older.at, at, older.low, older.high)
+        shift = older.place
+        self.at = array("q", chain(older.at[cut : older.high], self.at))
+        self.prefixes = tuple(
+            array("q", chain(old[cut + shift : older.high + shift + 1], own[1:]))
+            for old, own in zip(older.prefixes, self.prefixes, strict=True)
+        )
+        self.older = older._replace(high=cut) if cut > older.low else None
+
+    def _retape(self, at: int, news: tuple[Any, ...], olds: tuple[Any, ...]) -> None:
+        for tape, old in zip(self.tapes, olds, strict=False):
+            if old is not ABSENT:
+                tape.remove(at, old)
+        for tape, new in zip(self.tapes, news, strict=True):
+            if new is not ABSENT:
+                tape.add(at, new)
 
 
 def _shift(prefix: array[int], start: int, step: int) -> None:

@@ -176,6 +176,16 @@ def read_checkpoint(path: Path) -> Checkpoint | None:
     return Checkpoint(head.made_from, head.clock, head.input, head.outcome, views, ids)
 
 
+def stands_at(path: Path) -> tuple[bytes, int]:
+    """What the checkpoint of a file says it was made from, and behind how many records; it is not verified."""
+    with suppress(OSError, struct.error, msgspec.MsgspecError), path.open("rb") as file:
+        magic, _, length = HEAD.unpack(file.read(HEAD.size))
+        if magic == MAGIC and length <= READ:
+            head = msgspec.msgpack.decode(file.read(length), type=_Head)
+            return head.made_from, head.input.seq + head.outcome.seq
+    return b"", 0
+
+
 def _kept(columns: Iterator[Column], channels: int) -> Kept:
     keys, starts, at = (next(columns) for _ in range(3))
     return Kept(keys, starts, at, [next(columns) for _ in range(channels)], *(next(columns) for _ in range(3)))

@@ -23,8 +23,10 @@ from roadworthy.core.batch import Batch, microseconds
 from roadworthy.core.running import Labels
 from roadworthy.errors import StoreError
 from roadworthy.flows.decide import INPUT, OUTCOME, Desk, decision_of
-from roadworthy.flows.outcomes import BATCH, input_rows, inputs_of
+from roadworthy.flows.outcomes import input_rows, inputs_of
 from roadworthy.ports import Entry, Found
+
+PART = 2_000  # records that are caught up with at once: more would cost memory and save little
 
 Result = TypeVar("Result")
 
@@ -60,11 +62,11 @@ def catch_up(desk: Desk) -> bool:
 
 
 def together(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
-    """Entries that follow each other and hold the same fields, in lists of about `BATCH` records."""
+    """Entries that follow each other and hold the same fields, in lists of about `PART` records."""
     gathered: list[Entry] = []
     size = 0
     for entry in entries:
-        if gathered and (size >= BATCH or entry.fields != gathered[0].fields):
+        if gathered and (size >= PART or entry.fields != gathered[0].fields):
             yield gathered
             gathered, size = [], 0
         gathered.append(entry)
