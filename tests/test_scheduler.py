@@ -9,10 +9,9 @@ from small_world import DAY, START
 
 from roadworthy.app import open_app
 from roadworthy.core.batch import times
-from roadworthy.flows.jobs import jobs
-from roadworthy.home import open_home
-from roadworthy.flows.jobs import PLACE, job_id
+from roadworthy.flows.jobs import PLACE, job_id, jobs
 from roadworthy.flows.snapshots import newest
+from roadworthy.home import open_home
 from roadworthy.scheduler import plan_jobs, run_what_is_due, scheduled
 from roadworthy.settings import read
 
