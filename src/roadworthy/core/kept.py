@@ -35,11 +35,12 @@ class Kept(NamedTuple):
 class Base:
     """Keys whose events stand in arrays, each made a `Track` when it is asked for."""
 
-    def __init__(self, kept: Kept, by_value: bool) -> None:
+    def __init__(self, kept: Kept, by_value: bool, span: int) -> None:
+        """`span` is the longest window, microseconds."""
         self._places = {key: place for place, key in enumerate(_unpacked(kept.keys))}
         self._starts, self._marks = kept.starts.data, kept.marks.data
         self._at, self._prefixes = kept.at.data, [prefix.data for prefix in kept.prefixes]
-        self._tapes, self._by_value = kept.tapes, by_value
+        self._tapes, self._by_value, self._span = kept.tapes, by_value, span
 
     def __iter__(self) -> Iterator[Any]:
         return iter(self._places)
@@ -55,7 +56,7 @@ class Base:
         written = self._tapes[self._marks[place] : self._marks[place + 1]]
         tapes = [Tape(self._by_value, at, values) for at, values in (_unpacked(written) if len(written) else ())]
         older = Older(self._at, self._prefixes, self._starts[place], self._starts[place + 1], place)
-        return Track(len(self._prefixes), tapes, older)
+        return Track(len(self._prefixes), tapes, older, self._span)
 
 
 def sorted_events(keys: Sequence[Any], starts: Ints, at: Ints, steps: Sequence[Ints]) -> Kept:

@@ -154,7 +154,7 @@ class Lane:
         starts = np.flatnonzero(np.diff(code[order], prepend=code[order[0]] - 1))
         keys = listed(rows[self.series.key][order[starts]])
         kept = sorted_events(keys, starts, at[order], [channel[order] for channel in self._channels(rows)])
-        self.base = Base(kept, self._by_value)
+        self.base = Base(kept, self._by_value, max(self.windows))
         if self.tapes:
             self._load_tapes(keys, kept, [[values[place] for place in order.tolist()] for values in self._taped(rows)])
 
@@ -179,7 +179,7 @@ class Lane:
 
     def keep(self, kept: Kept, kinds: Mapping[str, Kind]) -> None:
         """Take over the state of a lane of the same series."""
-        self.base, self.kinds, self.tracks = Base(kept, self._by_value), dict(kinds), {}
+        self.base, self.kinds, self.tracks = Base(kept, self._by_value, max(self.windows)), dict(kinds), {}
         self.added, self.drained, self.pushed = [], [], []
         self.waiting = deque(unpacked_waiting(kept))
 

@@ -77,6 +77,11 @@ class Older(NamedTuple):
     high: int  # to here
     place: int  # of the key among all: its prefixes are shifted by so much, because each key has one more of them
 
+    def until(self, time: int) -> int:
+        """How many events lie after a time, as a number below 0."""
+        at, high = self.at, self.high
+        return 0 if at[high - 1] <= time else bisect_right(at, time, self.low, high) - high
+
 
 class Track:
     """The events of one key; `prefixes[c][i]` is the sum of the first i steps of channel c.
@@ -86,20 +91,24 @@ class Track:
 
     __slots__ = ("at", "older", "prefixes", "tapes")
 
-    def __init__(self, channels: int, tapes: Sequence[Tape], older: Older | None = None) -> None:
+    def __init__(self, channels: int, tapes: Sequence[Tape], older: Older | None = None, span: int = 0) -> None:
+        """The track of older events; those within `span` of the last one become own ones, which are read faster."""
         self.at = array("q")
         self.older = older
         first = (0,) * channels if older is None else [each[older.high + older.place] for each in older.prefixes]
         self.prefixes = tuple(array("q", (sum_,)) for sum_ in first)
         self.tapes = tuple(tapes)
+        if older is not None and span:
+            self._take_from(older, older.at[older.high - 1] - span)
 
     def add(self, event: Event) -> None:
         """Count this event from now on."""
         _, at, steps, news, olds = event
-        older = self.older
-        if older is not None and at < older.at[older.high - 1]:
-            self._take_from(older, at)
         ats = self.at
+        older = self.older
+        if older is not None and not (ats and at >= ats[0]) and at < older.at[older.high - 1]:
+            self._take_from(older, at)
+            ats = self.at
         if not ats or at >= ats[-1]:
             ats.append(at)
             for prefix, step in zip(self.prefixes, steps, strict=True):
@@ -164,26 +173,28 @@ class Track:
         )
 
     def _read_both(self, older: Older, upto: int, windows: Sequence[int], out: array[int]) -> None:
-        """As `read`, where windows may begin among the older events. Places over `older.high` are of the own ones."""
-        ats, put = self.at, out.append
-        old_at, old_prefixes, first, last, shift = older
+        """As `read`, where windows may begin among the older events. Places below 0 are theirs, from their end."""
+        ats, prefixes, put = self.at, self.prefixes, out.append
         begin = ats[0] if ats else upto + 1
-
-        def until(time: int, most: int) -> int:
-            if time >= begin:
-                return last + bisect_right(ats, time, 0, most - last)
-            return bisect_right(old_at, time, first, min(most, last))
-
-        high = until(upto, last + len(ats))
+        high = bisect_right(ats, upto) if upto >= begin else older.until(upto)
         for window in windows:
-            low = until(upto - window, high) if window else first
+            if not window:
+                low = older.low - older.high
+            elif upto - window >= begin:
+                low = bisect_right(ats, upto - window, 0, high)
+            else:
+                low = older.until(upto - window)
             put(high - low)
-            for old, own in zip(old_prefixes, self.prefixes, strict=True):
-                up = own[high - last] if high > last else old[high + shift]
-                put(up - (own[low - last] if low > last else old[low + shift]))
+            if low >= 0:
+                for prefix in prefixes:
+                    put(prefix[high] - prefix[low])
+            else:
+                end = older.high + older.place
+                for old, prefix in zip(older.prefixes, prefixes, strict=True):
+                    put((prefix[high] if high >= 0 else old[end + high]) - old[end + low])
 
     def _take_from(self, older: Older, at: int) -> None:
-        """Make the older events after `at` own ones, because another comes before them."""
+        """Make the older events after `at` own ones: another comes before them, or they will be asked for."""
         cut = bisect_right(older.at, at, older.low, older.high)
         shift = older.place
         self.at = array("q", chain(older.at[cut : older.high], self.at))
