@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import random
 import shutil
+import subprocess
+import sys
 from dataclasses import replace
 from itertools import count
 
@@ -249,3 +251,11 @@ def test_a_start_with_much_behind_it_rebuilds_in_another_process(home, monkeypat
         shutil.rmtree(opened.state(NAME).parent)
         app = open_app(opened, read({}), apart=True)
         assert decide(app, Clients(0, numbers=count(3_000_000)), 3) == [200] * 3
+
+
+def test_a_server_starts_without_what_deciding_does_not_need():
+    """What a server imports for its start brings no DuckDB, Delta, pydantic, SciPy, scikit-learn or pandas along."""
+    heavy = ("duckdb", "deltalake", "pydantic", "open_data_contract_standard", "scipy", "sklearn", "pandas", "lightgbm")
+    said = f"import sys, roadworthy.cli.serve; print([each for each in {heavy} if each in sys.modules])"
+    found = subprocess.run([sys.executable, "-c", said], capture_output=True, text=True, check=True)
+    assert found.stdout == "[]\n"

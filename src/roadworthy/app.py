@@ -29,6 +29,7 @@ from roadworthy.models import loader
 from roadworthy.models.remote import HttpModel
 from roadworthy.opening import open_system
 from roadworthy.settings import Settings
+from roadworthy.standing import standing
 from roadworthy.stores import SQLiteStore
 
 
@@ -101,8 +102,6 @@ class App:
 
     def data(self, system: str) -> list[dict[str, Any]]:
         """How the tables of a system stand. Raises NotFound for an unknown system."""
-        from roadworthy.standing import standing  # noqa: PLC0415  DuckDB, which deciding does without
-
         return standing(self.home, self.desk(system).project)
 
     def ready(self) -> list[str]:

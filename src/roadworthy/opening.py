@@ -24,7 +24,9 @@ from roadworthy.flows.declare import Project
 from roadworthy.flows.releases import LIVE, load_release
 from roadworthy.flows.snapshots import SETS, newest
 from roadworthy.flows.warm import Opened, checkpoint_of, rebuilt, reopened
+from roadworthy.flows.world import history_of
 from roadworthy.home import Home, open_home
+from roadworthy.intake import standing_tables
 from roadworthy.models import loader
 
 MANY = 100_000  # rows to rebuild from: fewer are rebuilt in less time than a process takes to start
@@ -122,9 +124,6 @@ def _history(home: Home, project: Project) -> History | None:
     """The rows of the newest snapshots; None before both tables were acquired."""
     if len(newest(home.store, project.system.name)) < len(SETS):
         return None
-    from roadworthy.flows.world import history_of  # noqa: PLC0415  DuckDB and Delta, which deciding does without
-    from roadworthy.intake import standing_tables  # noqa: PLC0415  as above
-
     return history_of(project, standing_tables(home, project))
 
 

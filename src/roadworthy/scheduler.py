@@ -8,19 +8,18 @@ from contextlib import contextmanager, suppress
 from dataclasses import replace
 from pathlib import Path
 from threading import Event, Thread
-from typing import TYPE_CHECKING, cast
+from typing import cast
 
 from roadworthy.app import App, Served
 from roadworthy.core.quality import refresh_every
 from roadworthy.errors import RoadworthyError
+from roadworthy.flows.acquire import Pulled
 from roadworthy.flows.declare import Project
 from roadworthy.flows.jobs import PLACE, Claim, Fenced, job_id, plan, run_due
 from roadworthy.flows.snapshots import SETS, SetName
 from roadworthy.home import clock
+from roadworthy.intake import acquire_set, new_rows, refuse
 from roadworthy.stores import SQLiteStore
-
-if TYPE_CHECKING:
-    from roadworthy.flows.acquire import Pulled
 
 LOOK = 1.0  # seconds between looks at what is due
 TOLD = 500  # outcomes that are kept at once: a request waits for them
@@ -78,8 +77,6 @@ def run_what_is_due(app: App) -> list[str]:
 
 def _acquire(app: App, system: str, name: SetName) -> Callable[[Claim], None]:
     def work(claim: Claim) -> None:
-        from roadworthy.intake import acquire_set, refuse  # noqa: PLC0415  DuckDB and Delta, which deciding does without
-
         place = app.home.store.get(PLACE, system)
         served = app.served[system]
         project = replace(served.project, folder=Path(place["folder"]))
@@ -95,8 +92,6 @@ def _acquire(app: App, system: str, name: SetName) -> Callable[[Claim], None]:
 
 def _tell(app: App, served: Served, project: Project, pulled: Pulled) -> None:
     """Outcomes that a pull brought reach the decisions that were made here."""
-    from roadworthy.intake import new_rows  # noqa: PLC0415  as above
-
     rows = new_rows(app.home, project, "outcome", pulled)
     for start in range(0, len(rows), TOLD):
         served.learn(rows.take(slice(start, start + TOLD)))

@@ -32,7 +32,7 @@ class Kept(NamedTuple):
     waiting: Column  # what is known and not yet to be seen
 
 
-class Base:
+class Loaded:
     """Keys whose events stand in arrays, each made a `Track` when it is asked for."""
 
     def __init__(self, kept: Kept, by_value: bool, span: int) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from roadworthy.core.aggregate import coded, finish, listed, quantise, restored, scale_of
 from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints, Kind, kind_of
-from roadworthy.core.kept import Base, Kept, Waiting, packed, sorted_events, unpacked_waiting
+from roadworthy.core.kept import Kept, Loaded, Waiting, packed, sorted_events, unpacked_waiting
 from roadworthy.core.track import ABSENT, Event, Tape, Track
 from roadworthy.core.views import OUTCOME, Fact, Series, chosen
 
@@ -25,6 +25,7 @@ class Lane:
 
     def __init__(self, series: Series, quanta: Mapping[str, float]) -> None:
         self.series = series
+        self._by_value = series.source == OUTCOME  # how what is at one instant is ordered on a tape
         self.scales = {fact.column: scale_of(fact.column, quanta) for fact in series.facts}
         self.sums = series.columns("sum", "mean")
         kept = ((TAPES[fact.aggregate], fact.column) for fact in series.facts if fact.aggregate in TAPES)
@@ -41,7 +42,7 @@ class Lane:
         )  # with the window and the first channel that answers
         self.kinds: dict[str, Kind] = {}
         self.tracks: dict[Any, Track] = {}  # of the keys that were met
-        self.base: Base | None = None  # all keys as they were loaded
+        self.base: Loaded | None = None  # all keys as they were loaded
         self.waiting: deque[Waiting] = deque()
         self.added: list[Event] = []  # by the last pass, in order
         self.drained: list[Waiting] = []
@@ -154,7 +155,7 @@ class Lane:
         starts = np.flatnonzero(np.diff(code[order], prepend=code[order[0]] - 1))
         keys = listed(rows[self.series.key][order[starts]])
         kept = sorted_events(keys, starts, at[order], [channel[order] for channel in self._channels(rows)])
-        self.base = Base(kept, self._by_value, max(self.windows))
+        self.base = Loaded(kept, self._by_value, max(self.windows))
         if self.tapes:
             self._load_tapes(keys, kept, [[values[place] for place in order.tolist()] for values in self._taped(rows)])
 
@@ -179,13 +180,9 @@ class Lane:
 
     def keep(self, kept: Kept, kinds: Mapping[str, Kind]) -> None:
         """Take over the state of a lane of the same series."""
-        self.base, self.kinds, self.tracks = Base(kept, self._by_value, max(self.windows)), dict(kinds), {}
+        self.base, self.kinds, self.tracks = Loaded(kept, self._by_value, max(self.windows)), dict(kinds), {}
         self.added, self.drained, self.pushed = [], [], []
         self.waiting = deque(unpacked_waiting(kept))
-
-    @property
-    def _by_value(self) -> bool:
-        return self.series.source == OUTCOME
 
     def _met(self, key: Any, *, keep: bool = True) -> Track | None:
         """The track of a key that was loaded and not yet met; None where there is none."""

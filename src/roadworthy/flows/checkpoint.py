@@ -20,15 +20,18 @@ import hashlib
 import mmap
 import os
 import struct
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import dataclass
+from functools import cache
 from pathlib import Path
 from typing import Any
 
 import msgspec
 import numpy as np
 
+from roadworthy.core import aggregate, kept, lane, running, track, views
 from roadworthy.core.aggregate import coded
 from roadworthy.core.batch import Column
 from roadworthy.core.kept import Kept
@@ -82,8 +85,15 @@ def made_from(release: Release, snapshots: Mapping[str, str]) -> bytes:
     """
     manifest = release.manifest
     files = sorted((path, digest) for path, digest in manifest.files.items() if path != TRAINING)
-    parts = (MAGIC.decode(), manifest.system, files, sorted(manifest.versions.items()), sorted(snapshots.items()))
+    parts = (_code(), manifest.system, files, sorted(manifest.versions.items()), sorted(snapshots.items()))
     return hashlib.sha256(msgspec.json.encode(parts)).digest()
+
+
+@cache
+def _code() -> str:
+    """The digest of the code whose state it is: a checkout is changed without another version."""
+    modules = (aggregate, kept, lane, running, track, views, sys.modules[__name__])
+    return hashlib.sha256(b"".join(Path(module.__file__ or "").read_bytes() for module in modules)).hexdigest()
 
 
 def marks_of(ids: Column) -> Column:

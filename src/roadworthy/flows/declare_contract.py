@@ -15,6 +15,7 @@ from roadworthy.errors import Problem
 from roadworthy.flows.declare_field import read_field, warn_keys, with_examples
 from roadworthy.flows.declare_quality import read_quality, set_rules
 from roadworthy.flows.declare_sla import read_sla
+from roadworthy.flows.declare_standard import hold
 from roadworthy.flows.marked import Section, plain, read_yaml, shown
 
 VERSIONS = ("v3.0.", "v3.1.")
@@ -31,8 +32,6 @@ def read_contract(file: str, content: bytes, problems: list[Problem], *, sealed:
         return None
     contract = _read(top)
     if not sealed:
-        from roadworthy.flows.declare_standard import hold  # noqa: PLC0415  half a second, which serving does without
-
         hold(top)
     return contract
 

@@ -15,6 +15,7 @@ from roadworthy.core.contract import ARTICLES, Contract, Field, key_rules
 from roadworthy.core.quality import Metric, Operator, SetRule
 from roadworthy.errors import nearest
 from roadworthy.flows.declare_field import read_pattern, read_values, warn, warn_keys
+from roadworthy.flows.declare_sql import named_column, safe_query
 from roadworthy.flows.marked import Section, shown
 
 TYPES = ("library", "sql", "text", "custom")
@@ -224,8 +225,6 @@ def _dimension(rule: Section) -> str:
 
 def _query(rule: Section, field: Field | None, table: str, fields: Mapping[str, Field]) -> str:
     """The query of an sql rule with its column put in, after it was found to be safe; `{object}` stays in it."""
-    from roadworthy.flows.declare_sql import named_column, safe_query  # noqa: PLC0415  DuckDB, which deciding leaves out
-
     query = named_column(rule.text("query", "one SELECT of one number"), field.name if field is not None else "")
     try:
         if query:

@@ -18,9 +18,9 @@ import numpy as np
 from roadworthy.core.batch import Batch, Column, microseconds
 from roadworthy.core.contract import Field, LogicalType
 from roadworthy.errors import InputError
+from roadworthy.tables.engine import duckdb
 
 if TYPE_CHECKING:
-    import duckdb
     from deltalake import DeltaTable
 
 TYPES: Mapping[LogicalType, str] = {
@@ -36,8 +36,6 @@ _DELTA_TYPES = {"VARCHAR": "string", "BIGINT": "long", "DOUBLE": "double", "BOOL
 @contextmanager
 def opened(spill: Path, memory: str = "1GB", threads: int = 2) -> Iterator[duckdb.DuckDBPyConnection]:
     """A connection of bounded memory; what exceeds it is spilled to a folder."""
-    import duckdb  # noqa: PLC0415  tenths of a second and tens of megabytes, which serving does without
-
     with duckdb.connect(config={"threads": threads, "memory_limit": memory, "temp_directory": str(spill)}) as made:
         made.execute("SET TimeZone = 'UTC'")  # what Delta's writer takes a time with a zone to be in
         yield made
@@ -112,7 +110,7 @@ def append(path: Path, rows: duckdb.DuckDBPyRelation, app: str, number: int) -> 
 
     Durable when it returns. Columns that are new to the table are added to it.
     """
-    from deltalake import (  # noqa: PLC0415  as above
+    from deltalake import (  # noqa: PLC0415  heavy, and deciding does without
         CommitProperties,
         PostCommitHookProperties,
         Transaction,
@@ -136,7 +134,7 @@ def append(path: Path, rows: duckdb.DuckDBPyRelation, app: str, number: int) -> 
 
 
 def _delta(path: Path, version: int | None = None) -> DeltaTable:
-    from deltalake import DeltaTable  # noqa: PLC0415  as above
+    from deltalake import DeltaTable  # noqa: PLC0415  heavy, and deciding does without
 
     return DeltaTable(path, version=version)
 

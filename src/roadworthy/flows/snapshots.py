@@ -16,7 +16,7 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import TYPE_CHECKING, Any, Literal
+from typing import Any, Literal
 
 import numpy as np
 
@@ -25,9 +25,7 @@ from roadworthy.core.contract import Contract, Field, LogicalType
 from roadworthy.errors import NotFound, Refused
 from roadworthy.flows.deltas import TYPES, column_of, loaded, named, opened, table_sql
 from roadworthy.ports import Store
-
-if TYPE_CHECKING:
-    import duckdb
+from roadworthy.tables.engine import duckdb
 
 SetName = Literal["input", "outcome"]
 SETS: tuple[SetName, ...] = ("input", "outcome")  # the tables of a system

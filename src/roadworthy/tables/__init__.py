@@ -17,6 +17,7 @@ from msgspec import UNSET
 
 from roadworthy.errors import InputError, SourceLost
 from roadworthy.ports import Table
+from roadworthy.tables.parquet import parquet_pages, read_parquet
 from roadworthy.tables.text import MAX_TEXT, PAGE_ROWS, csv_pages, line_pages, table_of_rows
 from roadworthy.tables.unpack import PACKED, opened
 
@@ -39,8 +40,6 @@ def read_table(path: str | Path, names: Collection[str] | None = None, threads: 
     if not file.is_file():
         raise InputError(f"{path}: no such file", hint=nearest_file(file))
     if _kind(file, str(path)) == "parquet":
-        from roadworthy.tables.parquet import read_parquet  # noqa: PLC0415  DuckDB, which serving does without
-
         return read_parquet(file, names, threads)
     return _joined(list(pages_of(file, names, threads=threads)))
 
@@ -64,8 +63,6 @@ def pages_of(
     """
     shown = shown or str(path)
     if _kind(path, shown) == "parquet":
-        from roadworthy.tables.parquet import parquet_pages  # noqa: PLC0415  as above
-
         yield from parquet_pages(path, shown, names, skip, threads, max_unpacked, page_rows)
         return
     with opened(path, shown, max_unpacked) as reader:
