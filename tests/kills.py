@@ -2,7 +2,8 @@
 
 `scripts/soak` runs it for long, `test_kill.py` for a few kills. The clients are threads with plain connections; they
 post new rows, rows they have sent before, other rows under an id that was decided, and outcomes, and remember what
-they were answered. What was not answered is unknown, and is asked again after the restart.
+they were answered. What was not answered is unknown, and is asked again after the restart; so is what was refused
+with 503, for that says that nothing was decided and that the caller may ask again.
 """
 
 from __future__ import annotations
@@ -136,11 +137,12 @@ class Clients:
 
     seed: int
     answered: dict[int, tuple[Row, Any]] = field(default_factory=dict)  # by the caller's id: the row, its first answer
-    unknown: dict[int, Row] = field(default_factory=dict)  # sent, and nobody answered
+    unknown: dict[int, Row] = field(default_factory=dict)  # sent, and nobody answered or it was refused
     faults: list[str] = field(default_factory=list)
     repeats: int = 0
     conflicts: int = 0
     outcomes: int = 0
+    refused: int = 0  # answered with 503
     numbers: Iterator[int] = field(default_factory=lambda: count(1_000_000))
     lock: threading.Lock = field(default_factory=threading.Lock)
 
@@ -164,13 +166,19 @@ class Clients:
             return self.answered[random.choice(list(self.answered)[-2_000:])]
 
     def take(self, rows: list[Row], answers: list[Row]) -> None:
-        """Remember answers, and hold each to the first one under its id."""
+        """Remember decisions, and hold each to the first one under its id."""
         with self.lock:
             for row, answer in zip(rows, answers, strict=True):
                 number = row["transaction_id"]
+                if answer["status"] == 503:
+                    self.refused += 1
+                    continue
                 self.unknown.pop(number, None)
+                if answer["status"] != 200:
+                    self.faults.append(f"row {number}: {answer}")
+                    continue
                 first = self.answered.setdefault(number, (row, answer["body"]))[1]
-                if answer["status"] != 200 or answer["body"] != first:
+                if answer["body"] != first:
                     self.faults.append(f"row {number}: first {first}, then {answer}")
 
     def work(self, server: Server, number: int, over: threading.Event) -> None:
@@ -192,14 +200,16 @@ class Clients:
         elif before and kind < 0.25:
             changed = {**before[0], "tx_amount": before[0]["tx_amount"] + 1}
             status, answer = ask(connection, "POST", DECISIONS, changed)
-            self.conflicts += 1
-            if status != 409:
+            self.conflicts += status == 409
+            self.refused += status == 503
+            if status not in (409, 503):
                 self.faults.append(f"row {changed['transaction_id']} with another body: {status} {answer}")
         elif before and kind < 0.35:
             told = {"transaction_id": before[0]["transaction_id"], "tx_fraud": random.randrange(2)}
             status, answer = ask(connection, "POST", OUTCOMES, {**told, "known_at": before[0]["tx_datetime"]})
             self.outcomes += status == 200
-            if status != 200:
+            self.refused += status == 503
+            if status not in (200, 503):
                 self.faults.append(f"outcome {told}: {status} {answer}")
         else:
             self._decide(connection, [self.row(random) for _ in range(random.choice((1, 1, 1, 2, 5)))])
@@ -210,7 +220,8 @@ class Clients:
                 if row["transaction_id"] not in self.answered:
                     self.unknown[row["transaction_id"]] = row
         status, answer = ask(connection, "POST", DECISIONS, rows[0] if len(rows) == 1 else rows)
-        self.take(rows, [{"status": status, "body": answer}] if len(rows) == 1 else answer)
+        whole = len(rows) == 1 or status != 200  # one answer for all that was asked
+        self.take(rows, [{"status": status, "body": answer}] * len(rows) if whole else answer)
 
     def check(self, server: Server, most: int, random: Random) -> None:
         """Ask again: for all that is unknown, and for a sample of what was answered, by its row and by its trace."""
@@ -218,6 +229,8 @@ class Clients:
         try:
             for row in list(self.unknown.values()):
                 self._decide(connection, [row])
+            if self.unknown:
+                self.faults.append(f"{len(self.unknown)} rows are refused though nobody else asks")
             newest, older = list(self.answered)[-most:], list(self.answered)[:-most]
             for number in newest + random.sample(older, min(len(older), most)):
                 row, first = self.answered[number]
@@ -259,6 +272,8 @@ def soak(home: Path, kills: int, *, seed: int = 0, tell: Callable[[str], None] =
             met.append(Kill(load, restart, busy, len(clients.answered), unknown))
             known = f"{len(clients.answered):7,} answered, {unknown:2} unknown, {len(clients.faults)} faults"
             tell(f"kill {number:3} after {load:.2f} s: {known}; restart {restart:.2f} s, {busy:.2f} s of them busy")
+        if clients.refused:
+            clients.faults.append(f"{clients.refused} answers are 503, though nobody else writes to the store")
         if server.stop() != 0:
             clients.faults.append(f"SIGTERM ended with {server.process.returncode}")
     finally:

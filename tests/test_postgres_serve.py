@@ -65,7 +65,21 @@ def test_servers_that_share_a_store_are_killed_in_turn(home):
             if server.process.poll() is None:
                 server.kill()
     assert faults_of(home, clients) == []
+    assert clients.refused < len(clients.answered) / 10, "503 is for a server whose turn does not come in seconds"
     assert min(len(clients.answered), clients.repeats, clients.conflicts, clients.outcomes) > 3
+
+
+def test_clients_do_not_take_a_refusal_for_an_answer():
+    """A 503 decides nothing: the row stays unknown until it is decided, and what is no decision is a fault."""
+    clients = Clients(0)
+    row = clients.row(Random(0))
+    clients.unknown[row["transaction_id"]] = row
+    clients.take([row], [{"status": 503, "body": {"error": {"code": "store"}}}])
+    assert (clients.refused, clients.faults, list(clients.unknown.values())) == (1, [], [row])
+    clients.take([row], [{"status": 200, "body": {"action": "approve"}}])
+    assert (clients.faults, clients.unknown) == ([], {})
+    clients.take([clients.row(Random(1))], [{"status": 422, "body": {}}])
+    assert len(clients.faults) == len(clients.answered) == 1
 
 
 def test_a_server_without_its_database_answers_503_and_comes_back(postgres, home):  # noqa: F811

@@ -9,9 +9,9 @@ from small_world import DAY, START
 
 from roadworthy.app import open_app
 from roadworthy.core.batch import times
-from roadworthy.flows.jobs import jobs
+from roadworthy.flows.jobs import PLACE, job_id, jobs
+from roadworthy.flows.snapshots import newest
 from roadworthy.home import open_home
-from roadworthy.intake import PLACE, job_id, snapshots_in
 from roadworthy.scheduler import plan_jobs, run_what_is_due, scheduled
 from roadworthy.settings import read
 
@@ -58,13 +58,13 @@ def test_due_jobs_acquire_and_tell_the_decisions(place):
     """When its time comes a table is pulled by itself, and outcomes of decisions made here are kept for them."""
     with open_home(place.home) as home:
         app = open_app(home, read({}))
-        before = snapshots_in(home, NAME)
+        before = newest(home.store, NAME)
         assert sorted(plan_jobs(app)) == [job_id(NAME, "input"), job_id(NAME, "outcome")]
         rows = more(place, 9_000, 3, [1, 0, 1])
         decided = [answer["body"]["decision_id"] for answer in app.desk(NAME).decide(rows[:2])]
         due_now(home)
         assert sorted(run_what_is_due(app)) == [job_id(NAME, "input"), job_id(NAME, "outcome")]
-        after = snapshots_in(home, NAME)
+        after = newest(home.store, NAME)
         assert {name: after[name].rows - before[name].rows for name in after} == {"input": 3, "outcome": 3}
         assert [app.trace(id)["outcomes"][0]["value"] for id in decided] == [1, 0]
         assert home.store.last(NAME, "outcome") == 2  # the third was not decided here

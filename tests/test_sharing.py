@@ -213,6 +213,27 @@ def test_a_commit_that_nobody_heard_of_is_caught_up_with(address):  # noqa: F811
         facts_are_those_of_the_oracle(store)
 
 
+def test_a_turn_that_does_not_come_in_time_is_refused_and_decides_nothing(address):  # noqa: F811
+    """While another holds the turn for too long, rows and outcomes are refused; asked again, each is decided once."""
+    rows = clean(3, 20).rows
+    told, _ = systems.frauds(1, rows, 3)
+    with closing(PostgresStore(address)) as slow, closing(PostgresStore(address, timeout=0.05)) as store:
+        one, other = SharedDesk(slow), SharedDesk(store)
+        other.desk.crowded = True
+        before = other.state()
+        with slow.turn(SYSTEM):
+            for ask in (lambda: other.decide(rows), lambda: other.tell(told)):
+                with pytest.raises(StoreError, match="lock timeout"):
+                    ask()
+            assert other.state() == before
+            one.decide(rows.take(slice(0, 5)))
+        leaves = other.decide(rows)
+        assert [leaf is None for leaf in leaves] == [True] * 5 + [False] * 15
+        other.tell(told)
+        assert store.last(SYSTEM, INPUT) == 20
+        facts_are_those_of_the_oracle(store)
+
+
 def test_two_desks_at_once_give_one_answer_for_each_id(postgres):  # noqa: F811
     """Two desks that take the same rows at the same time decide each id once, and both answer with that decision."""
     url, told = new_address(postgres), []

@@ -27,18 +27,15 @@ from roadworthy.flows.inputs import Parsed
 from roadworthy.flows.measures import families
 from roadworthy.flows.outcomes import decided, outcome_rows, record_outcomes
 from roadworthy.flows.reasons import Load
-from roadworthy.flows.releases import LIVE, load_release
+from roadworthy.flows.releases import LIVE, PRICE, REPORT, load_release
 from roadworthy.flows.sharing import shared
 from roadworthy.flows.swift import Swift, swift
 from roadworthy.flows.tally import Allowance, Tally
 from roadworthy.flows.trace import find, trace
-from roadworthy.flows.warm import open_desk
-from roadworthy.flows.world import history_of
 from roadworthy.home import Home, now
-from roadworthy.intake import has_tables, standing_tables
 from roadworthy.models import loader
 from roadworthy.models.remote import HttpModel
-from roadworthy.runs import PRICE, REPORT
+from roadworthy.opening import open_system
 from roadworthy.settings import Settings
 from roadworthy.standing import standing
 from roadworthy.stores import SQLiteStore
@@ -229,17 +226,19 @@ class App:
         return json_schema(self.desk(system).desk.release.contract)
 
 
-def open_app(home: Home, settings: Settings, *, only: str = "") -> App:
-    """Open every system of a home that has a live release (or only one), its facts warmed up."""
+def open_app(home: Home, settings: Settings, *, only: str = "", apart: bool = False) -> App:
+    """Open every system of a home that has a live release (or only one), its facts warmed up.
+
+    With `apart` facts of much history are made in another process, whose memory goes with it.
+    """
     folder = None if settings.store else home.path
     app = App(home, settings, StoreHealth(home.store, folder, time.monotonic, now))
     prices = dict(home.store.list(PRICE))
     for system, live in home.store.list(LIVE):
         if only in ("", system):
             project, release = load_release(live["digest"], home.blobs, loader)
-            history = history_of(project, standing_tables(home, project)) if has_tables(home, system) else None
             price = prices.get(system, {"value": 0.0})["value"]
-            desk = open_desk(release, home.store, history, home.key, time.perf_counter, price)
+            desk = open_system(home, project, release, time.perf_counter, price, apart=apart)
             guard = _guard(home, release)
             desk.decide = guard.decide
             desk.tally = tally = Tally(Allowance(time.monotonic))

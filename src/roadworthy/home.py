@@ -10,6 +10,7 @@
   tables/SYSTEM/    acquired rows: Delta Lake tables, and those that were rejected
   rehearsals/       the log of each system's newest rehearsal
   lineage/          OpenLineage events of what was run
+  state/            checkpoints of the views' running state, one a system; may be deleted at any time
 """
 
 from __future__ import annotations
@@ -58,6 +59,10 @@ class Home:
     def address(self) -> Path:
         """The file with the address of the server that owns this home; there while it serves."""
         return self.path / ADDRESS
+
+    def state(self, system: str) -> Path:
+        """The checkpoint of a system's views."""
+        return self.path / "state" / f"{system}.views"
 
     def rehearsal(self, system: str) -> Path:
         """The log of a system's newest rehearsal."""

@@ -8,25 +8,22 @@ from collections.abc import Iterator, Mapping
 from contextlib import contextmanager, suppress
 from dataclasses import asdict, replace
 from pathlib import Path
-from typing import Literal, cast
+from typing import cast
 
 from roadworthy.core.batch import Batch
 from roadworthy.core.system import DataSet, Outcome
 from roadworthy.errors import InputError, NotFound
 from roadworthy.flows.acquire import Pulled, acquire
 from roadworthy.flows.declare import Project
+from roadworthy.flows.jobs import PLACE
 from roadworthy.flows.openlineage import JobKind, Run, job_of, run_of
 from roadworthy.flows.openlineage_datasets import snapshot_dataset, source_dataset
 from roadworthy.flows.pulls import DONE, Pull, document, last_pull, target_of
 from roadworthy.flows.rehearse import Progress
-from roadworthy.flows.snapshots import CURRENT, Snapshot, current, read_snapshot
+from roadworthy.flows.snapshots import CURRENT, SETS, SetName, Snapshot, newest, read_snapshot
 from roadworthy.flows.world import Tables, tables_of
 from roadworthy.home import Home, clock
 from roadworthy.sources import open_source
-
-SetName = Literal["input", "outcome"]
-SETS: tuple[SetName, ...] = ("input", "outcome")
-PLACE = "place"  # the kind of document that says where a system's folder is
 
 
 class _Unpublished(InputError):
@@ -116,16 +113,10 @@ def new_rows(home: Home, project: Project, name: SetName, pulled: Pulled) -> Bat
     return read_snapshot(home.tables, pulled.snapshot, project.contracts[name], pull=pulled.number)
 
 
-def snapshots_in(home: Home, system: str) -> dict[str, Snapshot]:
-    """The newest snapshot of each of a system's tables that has one."""
-    found = {name: current(home.store, system, name) for name in SETS}
-    return {name: each for name, each in found.items() if each is not None}
-
-
 def standing_tables(home: Home, project: Project) -> Tables:
     """The rows of the newest snapshots. Raises NotFound where there are none."""
     system = project.system.name
-    snapshots = snapshots_in(home, system)
+    snapshots = {str(name): each for name, each in newest(home.store, system).items()}
     absent = [name for name in SETS if name not in snapshots]
     if absent:
         hint = "`roadworthy acquire` pulls them, and `roadworthy quarantine` says what is wrong with those that came"
@@ -134,22 +125,12 @@ def standing_tables(home: Home, project: Project) -> Tables:
     return tables_of(project, rows, outcomes, snapshots)
 
 
-def has_tables(home: Home, system: str) -> bool:
-    """Whether every table of a system has been acquired."""
-    return len(snapshots_in(home, system)) == len(SETS)
-
-
 @contextmanager
 def told(home: Home, project: Project, kind: JobKind, snapshots: Mapping[str, Snapshot]) -> Iterator[Run]:
     """A run over snapshots, with its lineage events."""
     read = [snapshot_dataset(home.path, asdict(snapshots[name]), project.contracts[name]) for name in SETS]
     with run_of(home.lineage, job_of(project.system, kind), read, clock=clock) as run:
         yield run
-
-
-def job_id(system: str, name: SetName) -> str:
-    """The job that acquires a table."""
-    return f"acquire {system}/{name}"
 
 
 def declared_set(project: Project, name: SetName) -> DataSet:

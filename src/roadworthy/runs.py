@@ -23,17 +23,17 @@ from roadworthy.flows.history import facts
 from roadworthy.flows.labels import report as labels_report
 from roadworthy.flows.openlineage_datasets import home_dataset, release_dataset
 from roadworthy.flows.rehearse import Progress, Trainer, rehearse
-from roadworthy.flows.releases import LIVE, Draft, keep, load_release, open_model, rule_release
+from roadworthy.flows.releases import LIVE, PRICE, REPORT, Draft, keep, load_release, open_model, rule_release
 from roadworthy.flows.report import example_ids, report
+from roadworthy.flows.snapshots import SETS
 from roadworthy.flows.train import Examples, examples_of, fit, fit_apart
 from roadworthy.flows.world import Tables, history_of, world_of
 from roadworthy.home import Home, now
-from roadworthy.intake import SETS, acquire_all, standing_tables, told
+from roadworthy.intake import acquire_all, standing_tables, told
 from roadworthy.models import loader, loader_for
 from roadworthy.runners.processes import apart, split_views
 from roadworthy.stores import MemoryStore, SQLiteStore, copy
 
-REPORT, PRICE = "rehearsal", "price"
 Tell = Callable[[list[Finding]], None]
 FOLLOW = 1.0  # seconds between looks at a log that grows
 

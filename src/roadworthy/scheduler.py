@@ -17,9 +17,10 @@ from roadworthy.core.quality import refresh_every
 from roadworthy.errors import RoadworthyError
 from roadworthy.flows.acquire import Pulled
 from roadworthy.flows.declare import Project
-from roadworthy.flows.jobs import Claim, Fenced, plan, run_due
+from roadworthy.flows.jobs import PLACE, Claim, Fenced, job_id, plan, run_due
+from roadworthy.flows.snapshots import SETS, SetName
 from roadworthy.home import clock
-from roadworthy.intake import PLACE, SETS, SetName, acquire_set, job_id, new_rows, refuse
+from roadworthy.intake import acquire_set, new_rows, refuse
 from roadworthy.stores import SQLiteStore
 
 LOG = logging.getLogger(__name__)

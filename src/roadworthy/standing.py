@@ -13,12 +13,12 @@ from roadworthy.core.quality import late, refresh_every
 from roadworthy.flows.decide import KNOWN, iso
 from roadworthy.flows.declare import Project
 from roadworthy.flows.drift import drift_in_words
-from roadworthy.flows.jobs import jobs
+from roadworthy.flows.jobs import job_id, jobs
 from roadworthy.flows.pulls import DONE, PULLS
 from roadworthy.flows.quarantine import listing
-from roadworthy.flows.snapshots import Snapshot, current
+from roadworthy.flows.snapshots import SETS, SetName, Snapshot, current
 from roadworthy.home import Home, clock
-from roadworthy.intake import SETS, SetName, declared_set, job_id
+from roadworthy.intake import declared_set
 
 MEASURED = ("missing", "distinct", "min", "max", "mean", "top")  # of a column
 SHOWN = ("number", "state", "counts", "rules")  # of a pull

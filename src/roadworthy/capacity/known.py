@@ -18,11 +18,10 @@ from roadworthy.errors import Problem, Unscored
 from roadworthy.flows.declare import SYSTEM, Project
 from roadworthy.flows.marked import read_yaml
 from roadworthy.flows.openlineage import job_of
-from roadworthy.flows.releases import DOCUMENT
+from roadworthy.flows.releases import DOCUMENT, REPORT
 from roadworthy.home import Home
 from roadworthy.models import loader
 from roadworthy.models.remote import HttpModel
-from roadworthy.runs import REPORT
 
 LEAST = 1_000  # decisions that a share of reviews may rest on
 LIMIT = re.compile(r"cost_per_1000 <= (\d+(?:\.\d+)?)")

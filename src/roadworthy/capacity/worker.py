@@ -17,10 +17,9 @@ from typing import Any
 
 from roadworthy.app import open_app
 from roadworthy.errors import InputError, RoadworthyError
-from roadworthy.flows.releases import DOCUMENT, LIVE
+from roadworthy.flows.releases import DOCUMENT, LIVE, PRICE
 from roadworthy.flows.snapshots import CURRENT, SNAPSHOT
 from roadworthy.home import open_home
-from roadworthy.runs import PRICE
 from roadworthy.settings import read
 from roadworthy.stores import SQLiteStore
 from roadworthy.web.server import run

@@ -12,8 +12,9 @@ from roadworthy.flows.acquire import Pulled
 from roadworthy.flows.declare import read_system
 from roadworthy.flows.drift import drift_in_words
 from roadworthy.flows.pulls import DONE
+from roadworthy.flows.snapshots import SETS
 from roadworthy.home import open_home
-from roadworthy.intake import SETS, acquire_set, begin_anew, remember_place
+from roadworthy.intake import acquire_set, begin_anew, remember_place
 
 Afresh = Annotated[bool, Parameter(negative="", help="Delete what was acquired, and read the sources from the start.")]
 COUNTS = ("read", "new", "corrected", "late", "resent", "rejected")

@@ -11,9 +11,10 @@ from roadworthy.core.views import History
 from roadworthy.flows.declare import Project, read_system
 from roadworthy.flows.labels import Report, Taken, full_report, taken_live
 from roadworthy.flows.rehearse import Progress
+from roadworthy.flows.snapshots import SETS, newest
 from roadworthy.flows.world import history_of
 from roadworthy.home import is_home, open_home
-from roadworthy.intake import SETS, acquire_all, snapshots_in, standing_tables
+from roadworthy.intake import acquire_all, standing_tables
 
 STYLES = {"error": "red", "warning": "yellow", "note": ""}
 
@@ -43,7 +44,7 @@ def _known(home: Path, project: Project, data: Path | None, done: Progress) -> t
     name = project.system.name
     if data is None and is_home(home):
         with open_home(home, writes=False) as opened:
-            if len(snapshots_in(opened, name)) == len(SETS):
+            if len(newest(opened.store, name)) == len(SETS):
                 return history_of(project, standing_tables(opened, project)), taken_live(opened.store, name)
     with open_home(home) as opened:
         acquire_all(opened, project, data, progress=done)

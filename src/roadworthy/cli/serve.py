@@ -14,6 +14,7 @@ from roadworthy.app import open_app
 from roadworthy.cli.output import HomeFolder, home_of, progress, say, settings
 from roadworthy.errors import InputError
 from roadworthy.home import open_home
+from roadworthy.opening import checkpoints
 from roadworthy.scheduler import scheduled
 from roadworthy.web.auth import access
 from roadworthy.web.door import Door, Limits
@@ -39,7 +40,7 @@ def serve_home(home: Path, port: int | None, host: str = "") -> None:
     with open_home(home, serves=True) as opened:
         opened.address.unlink(missing_ok=True)  # of a server that was killed
         with progress("warming up", quiet=False):
-            app = open_app(opened, chosen)
+            app = open_app(opened, chosen, apart=True)
         if not app.served:
             raise InputError(f"the home {home} has no live release", hint="`roadworthy train` or `rehearse` makes one")
         systems = ", ".join(app.systems())
@@ -52,7 +53,7 @@ def serve_home(home: Path, port: int | None, host: str = "") -> None:
             say(f"serving {systems} at {address}  (Ctrl-C stops)")
 
         try:
-            with scheduled(app):
+            with scheduled(app), checkpoints(opened, {name: served.desk for name, served in app.served.items()}):
                 run(app, host, chosen.port if port is None else port, ready, door)
         finally:
             opened.address.unlink(missing_ok=True)

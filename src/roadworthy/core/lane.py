@@ -13,11 +13,11 @@ import numpy as np
 
 from roadworthy.core.aggregate import coded, finish, listed, quantise, restored, scale_of
 from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints, Kind, kind_of
-from roadworthy.core.track import ABSENT, Event, Track
+from roadworthy.core.kept import Kept, Loaded, Waiting, packed, sorted_events, unpacked_waiting
+from roadworthy.core.track import ABSENT, Event, Tape, Track
 from roadworthy.core.views import OUTCOME, Fact, Series, chosen
 
 TAPES: Mapping[str, str] = {"min": "quanta", "max": "quanta", "distinct": "present", "last": "all"}  # what each keeps
-Waiting = tuple[int, Event]  # known, and what it then adds
 
 
 class Lane:
@@ -25,6 +25,7 @@ class Lane:
 
     def __init__(self, series: Series, quanta: Mapping[str, float]) -> None:
         self.series = series
+        self._by_value = series.source == OUTCOME  # how what is at one instant is ordered on a tape
         self.scales = {fact.column: scale_of(fact.column, quanta) for fact in series.facts}
         self.sums = series.columns("sum", "mean")
         kept = ((TAPES[fact.aggregate], fact.column) for fact in series.facts if fact.aggregate in TAPES)
@@ -40,7 +41,8 @@ class Lane:
             if fact not in self.singly
         )  # with the window and the first channel that answers
         self.kinds: dict[str, Kind] = {}
-        self.tracks: dict[Any, Track] = {}
+        self.tracks: dict[Any, Track] = {}  # of the keys that were met
+        self.base: Loaded | None = None  # all keys as they were loaded
         self.waiting: deque[Waiting] = deque()
         self.added: list[Event] = []  # by the last pass, in order
         self.drained: list[Waiting] = []
@@ -90,9 +92,10 @@ class Lane:
         self.added = [event for event in events if event[0] is not None]
         for key, at, event in zip(keys, ats, events, strict=True):
             counts = event[0] is not None
+            track = tracks.get(key) or self._met(key)
             if own and counts:
-                (tracks.get(key) or self._begun(key)).add(event)
-            track = tracks.get(key)
+                track = track or self._begun(key)
+                track.add(event)
             if track is None:
                 out.extend(blank)
             else:
@@ -118,7 +121,7 @@ class Lane:
         for place, (key, at, now) in enumerate(zip(keys, ats, known, strict=True)):
             while self.waiting and self.waiting[0][0] <= now:
                 self._drain()
-            track = tracks.get(key)
+            track = tracks.get(key) or self._met(key)
             if track is None:
                 out.extend(blank)
             else:
@@ -147,26 +150,49 @@ class Lane:
         keep: Bools = present & self._chosen(rows)
         order = _in_order(code, at, tie)
         order = order[keep[order]]
-        sums = [np.concatenate(([0], np.cumsum(channel[order]))) for channel in self._channels(rows)]
-        taped = [[values[place] for place in order.tolist()] for values in self._taped(rows)]
         if not len(order):
             return
-        starts = np.flatnonzero(np.diff(code[order], prepend=code[order[0]] - 1)).tolist()
+        starts = np.flatnonzero(np.diff(code[order], prepend=code[order[0]] - 1))
         keys = listed(rows[self.series.key][order[starts]])
-        times = at[order]
-        for key, low, high in zip(keys, starts, [*starts[1:], len(order)], strict=True):
-            track = self._begun(key)
-            track.at.frombytes(times[low:high].tobytes())
-            for prefix, total in zip(track.prefixes, sums, strict=True):
-                prefix.frombytes((total[low + 1 : high + 1] - total[low]).tobytes())
+        kept = sorted_events(keys, starts, at[order], [channel[order] for channel in self._channels(rows)])
+        self.base = Loaded(kept, self._by_value, max(self.windows))
+        if self.tapes:
+            self._load_tapes(keys, kept, [[values[place] for place in order.tolist()] for values in self._taped(rows)])
+
+    def _load_tapes(self, keys: Sequence[Any], kept: Kept, taped: Sequence[list[Any]]) -> None:
+        bounds = kept.starts.tolist()
+        for key, low, high in zip(keys, bounds, bounds[1:], strict=False):
+            track = self._met(key)
+            assert track is not None, "a key that was loaded"
+            track.tapes = tuple(Tape(self._by_value) for _ in taped)
             for tape, values in zip(track.tapes, taped, strict=True):
-                kept = [place for place in range(low, high) if values[place] is not ABSENT]
-                tape.at.extend(times[kept].tolist())
-                tape.values.extend(values[place] for place in kept)
+                there = [place for place in range(low, high) if values[place] is not ABSENT]
+                tape.at.extend(kept.at[there].tolist())
+                tape.values.extend(values[place] for place in there)
+
+    def kept(self) -> Kept:
+        """The state as arrays, from which `keep` makes it again; a pass before it can no longer be taken back there."""
+        base = self.base or ()
+        met = ((key, self.tracks.get(key) or self._met(key, keep=False)) for key in base)
+        new = ((key, track) for key, track in self.tracks.items() if key not in base)
+        tracks = ((key, track) for each in (met, new) for key, track in each if track is not None)
+        return packed(tracks, 2 * len(self.sums), self.waiting)
+
+    def keep(self, kept: Kept, kinds: Mapping[str, Kind]) -> None:
+        """Take over the state of a lane of the same series."""
+        self.base, self.kinds, self.tracks = Loaded(kept, self._by_value, max(self.windows)), dict(kinds), {}
+        self.added, self.drained, self.pushed = [], [], []
+        self.waiting = deque(unpacked_waiting(kept))
+
+    def _met(self, key: Any, *, keep: bool = True) -> Track | None:
+        """The track of a key that was loaded and not yet met; None where there is none."""
+        track = None if self.base is None else self.base.track(key)
+        if track is not None and keep:
+            self.tracks[key] = track
+        return track
 
     def _begun(self, key: Any) -> Track:
-        by_value = self.series.source == OUTCOME
-        return self.tracks.setdefault(key, Track(2 * len(self.sums), [by_value] * len(self.tapes)))
+        return self.tracks.setdefault(key, Track(2 * len(self.sums), [Tape(self._by_value) for _ in self.tapes]))
 
     def _chosen(self, rows: Batch) -> Bools:
         return chosen(self.series.where, rows)
@@ -175,7 +201,7 @@ class Lane:
         waiting = self.waiting.popleft()
         self.drained.append(waiting)
         event = waiting[1]
-        (self.tracks.get(event[0]) or self._begun(event[0])).add(event)
+        (self.tracks.get(event[0]) or self._met(event[0]) or self._begun(event[0])).add(event)
 
     def _channels(self, rows: Batch) -> list[Ints]:
         """For each summed column, whether it has a value and how many quanta; each of shape (rows,)."""

@@ -15,7 +15,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import numpy as np
 
 from roadworthy.core.contract import Contract, Field
@@ -44,6 +43,7 @@ from roadworthy.flows.settle import latest_files, settle, settled_rejected, sett
 from roadworthy.flows.snapshots import Snapshot, current, digest_of, documents, order_of, profile_of
 from roadworthy.flows.staging import Rows, stage
 from roadworthy.ports import Page, Source, Store
+from roadworthy.tables.engine import duckdb
 
 Progress = Callable[[int, str], None]  # rows read so far, and what is done now
 

@@ -51,8 +51,10 @@ def read_system(folder: Path) -> Project:
     return read_files({name: path.read_bytes() for name, path in _content(folder)}, str(folder))
 
 
-def read_files(files: Mapping[str, bytes], origin: str) -> Project:
+def read_files(files: Mapping[str, bytes], origin: str, *, sealed: bool = False) -> Project:
     """The system of these files, by their paths in the folder. `origin` says in tracebacks where they are from.
+
+    `sealed` are the files of a release: as they were when it was made, to the byte.
 
     Raises DeclarationError with every mistake in them.
     """
@@ -63,7 +65,7 @@ def read_files(files: Mapping[str, bytes], origin: str) -> Project:
     if top is None:
         raise DeclarationError(problems)
     tables = read_tables(top)
-    contracts = _contracts(tables, files, problems)
+    contracts = _contracts(tables, files, problems, sealed=sealed)
     system = read_system_yaml(top, tables, contracts)
     views, features = _model(files, origin, contracts.get("input"), system.outcome.column, problems)
     _train(files, problems)
@@ -105,7 +107,9 @@ def _content(folder: Path) -> Iterator[tuple[str, Path]]:
             yield path.name, path
 
 
-def _contracts(tables: Tables, files: Mapping[str, bytes], problems: list[Problem]) -> dict[str, Contract]:
+def _contracts(
+    tables: Tables, files: Mapping[str, bytes], problems: list[Problem], *, sealed: bool
+) -> dict[str, Contract]:
     found = {}
     for name, section in (("input", tables.input), ("outcome", tables.outcome)):
         path = tables.paths[name]
@@ -113,7 +117,7 @@ def _contracts(tables: Tables, files: Mapping[str, bytes], problems: list[Proble
             candidates = [each for each in files if each.endswith((".yaml", ".yml")) and each != SYSTEM]
             section.report("contract", "a file of the folder", f"'{path}'", nearest(path, candidates))
         elif path:
-            contract = read_contract(path, files[path], problems)
+            contract = read_contract(path, files[path], problems, sealed=sealed)
             if contract is not None:
                 found[name] = contract
     return found

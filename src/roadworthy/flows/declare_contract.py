@@ -1,7 +1,6 @@
 """A contract file of the Open Data Contract Standard v3.1 as data; what nothing enforces yet becomes a warning.
 
-The standard's own model says whether a file is valid; its complaints are led back to their lines. Names that the
-standard does not know are mistakes too, because `requierd: true` would otherwise promise nothing.
+What the standard's own model says of the file is in `declare_standard.py`.
 """
 
 from __future__ import annotations
@@ -10,48 +9,42 @@ from collections.abc import Iterable
 from dataclasses import replace
 from typing import Any
 
-from open_data_contract_standard.model import (
-    OpenDataContractStandard,
-    Pricing,
-    Role,
-    SchemaObject,
-    Support,
-    Team,
-    TeamMember,
-)
-from pydantic import BaseModel, ValidationError
-
 from roadworthy.core.contract import Contract, Field
 from roadworthy.core.quality import SetRule
-from roadworthy.errors import Problem, nearest
-from roadworthy.flows.declare_field import names_of, read_field, warn_keys, with_examples
+from roadworthy.errors import Problem
+from roadworthy.flows.declare_field import read_field, warn_keys, with_examples
 from roadworthy.flows.declare_quality import read_quality, set_rules
 from roadworthy.flows.declare_sla import read_sla
-from roadworthy.flows.marked import Section, line_of, plain, read_yaml, shown
+from roadworthy.flows.declare_standard import hold
+from roadworthy.flows.marked import Section, plain, read_yaml, shown
 
 VERSIONS = ("v3.0.", "v3.1.")
 ENFORCED = ("apiVersion", "kind", "id", "version", "schema", "slaProperties", "slaDefaultElement")
-WITHIN: tuple[tuple[str, type[BaseModel]], ...] = (
-    ("team", Team), ("roles", Role), ("support", Support), ("price", Pricing),
-)  # fmt: skip
 
 
-def read_contract(file: str, content: bytes, problems: list[Problem]) -> Contract | None:
-    """The contract of a file, or None when its mistakes (among the problems) leave nothing to work with."""
+def read_contract(file: str, content: bytes, problems: list[Problem], *, sealed: bool = False) -> Contract | None:
+    """The contract of a file, or None when its mistakes (among the problems) leave nothing to work with.
+
+    A file of a release (`sealed`) was held to the standard when the release was made, and is the same to the byte.
+    """
     top = read_yaml(file, content, problems)
     if top is None:
         return None
+    contract = _read(top)
+    if not sealed:
+        hold(top)
+    return contract
+
+
+def _read(top: Section) -> Contract | None:
     _head(top)
     objects = top.sections("schema", "a list with one table")
     if len(objects) != 1:
         names = ", ".join(str(each.data.get("name")) for each in objects)
         hint = "write one file for each table" if objects else ""
         top.report("schema", "a list with one table", f"{len(objects)}: {shown(names)}" if objects else "none", hint)
-        _validate(top)
         return None
-    contract = _contract(top, objects[0])
-    _validate(top)
-    return contract
+    return _contract(top, objects[0])
 
 
 def _contract(top: Section, table: Section) -> Contract:
@@ -93,28 +86,6 @@ def _about(top: Section, table: Section) -> dict[str, Any]:
     return {**about, "table": own} if own else about
 
 
-def _validate(top: Section) -> None:
-    """Report what the standard's model finds, but for lines where a mistake is reported already."""
-    told = {problem.line for problem in top.problems if problem.file == top.file}
-    seen: set[tuple[int, str]] = set()
-    try:
-        OpenDataContractStandard.model_validate(plain(top.data))
-    except ValidationError as error:
-        for each in error.errors():
-            parts = [part for part in each["loc"] if not (isinstance(part, str) and part[:1].isupper())]
-            path = "".join(f"[{part}]" if isinstance(part, int) else f".{part}" for part in parts).lstrip(".")
-            extra = each["type"] == "extra_forbidden"
-            expected = "a key of the standard" if extra else each["msg"].removeprefix("Input should be ")
-            hint = nearest(str(parts[-1]), names_of(OpenDataContractStandard)) if extra else ""
-            if each["type"] == "string_type" and isinstance(each["input"], int | float):
-                hint = "put it in quotes"
-            got = f"'{parts[-1]}'" if extra else shown(each["input"])
-            line = line_of(top.data, parts)
-            if line not in told and (line, got) not in seen:  # each arm of a union complains on its own
-                seen.add((line, got))
-                top.problems.append(Problem(top.file, line, path, expected, got, hint))
-
-
 def _head(top: Section) -> None:
     """What the standard requires at the top, and keys that its model would pass over."""
     version = top.text("apiVersion", "the version of the standard, such as v3.1.0")
@@ -124,19 +95,6 @@ def _head(top: Section) -> None:
         top.report("kind", "DataContract", shown(top.data["kind"]))
     for key in ("id", "version"):
         top.text(key)
-    for section in top.sections("schema", "a list with one table"):
-        section.known(names_of(SchemaObject))
-    for key, model in WITHIN:
-        value = top.data.get(key)
-        if isinstance(value, dict):
-            top.section(key).known(names_of(model))
-        elif isinstance(value, list) and all(isinstance(each, dict) for each in value):
-            for section in top.sections(key, "a list"):
-                section.known(names_of(TeamMember if key == "team" else model))
-    team = top.data.get("team")
-    if isinstance(team, dict) and isinstance(team.get("members"), list):
-        for section in top.section("team").sections("members", "a list of people"):
-            section.known(names_of(TeamMember))
 
 
 def _distinct(properties: Iterable[Section]) -> None:

@@ -13,14 +13,19 @@ from typing import Any, cast
 from zoneinfo import ZoneInfo
 
 import numpy as np
-from open_data_contract_standard.model import SchemaProperty
-from pydantic import BaseModel
 
 from roadworthy.core.batch import batch, text
 from roadworthy.core.contract import ARTICLES, MAX_INTEGER, Contract, Field, LogicalType, check, safe_pattern
 from roadworthy.flows.inputs import parse, rejections
 from roadworthy.flows.marked import Section, plain, shown
 
+KNOWN = """
+    id name physicalType physicalName description businessName deprecated synonyms authoritativeDefinitions tags
+    customProperties primaryKey primaryKeyPosition logicalType logicalTypeOptions semanticType required unique
+    partitioned partitionKeyPosition classification encryptedName transformSourceObjects transformLogic
+    transformDescription examples enum criticalDataElement relationships quality properties items map
+"""
+KEYS = tuple(KNOWN.split())  # that the standard knows of a column
 LIMITS = MappingProxyType({
     "minimum": "minimum", "maximum": "maximum", "exclusiveMinimum": "exclusive_minimum",
     "exclusiveMaximum": "exclusive_maximum",
@@ -50,14 +55,9 @@ TIME_FORMATS = ("yyyy-MM-dd", "yyyy-MM-dd HH:mm:ss", "yyyy-MM-dd'T'HH:mm:ss", "y
 DEFINITIONS = ("businessDefinition", "definition", "semantics")  # what says the meaning, and not how it is computed
 
 
-def names_of(model: type[BaseModel]) -> tuple[str, ...]:
-    """The keys that the standard's model knows."""
-    return tuple(field.alias or name for name, field in model.model_fields.items())
-
-
 def read_field(section: Section, warnings: list[str]) -> Field | None:
     """A column without its quality rules, or None where it has no name."""
-    section.known(names_of(SchemaProperty))
+    section.known(KEYS)
     data = section.data
     name = section.text("name", "the name of the column")
     kind = section.choice("logicalType", OPTIONS, "one of " + ", ".join(OPTIONS))

@@ -11,12 +11,10 @@ from dataclasses import replace
 from types import MappingProxyType
 from typing import Any, cast, get_args
 
-from open_data_contract_standard.model import DataQuality
-
 from roadworthy.core.contract import ARTICLES, Contract, Field, key_rules
 from roadworthy.core.quality import Metric, Operator, SetRule
 from roadworthy.errors import nearest
-from roadworthy.flows.declare_field import names_of, read_pattern, read_values, warn, warn_keys
+from roadworthy.flows.declare_field import read_pattern, read_values, warn, warn_keys
 from roadworthy.flows.declare_sql import named_column, safe_query
 from roadworthy.flows.marked import Section, shown
 
@@ -29,6 +27,12 @@ DIMENSIONS = MappingProxyType({
     "ac": "accuracy", "cp": "completeness", "cf": "conformity", "cs": "consistency", "cv": "coverage",
     "tm": "timeliness", "uq": "uniqueness",
 })  # fmt: skip
+KNOWN = """
+    id authoritativeDefinitions businessImpact customProperties description dimension method name schedule scheduler
+    severity tags type unit metric rule arguments mustBe mustNotBe mustBeGreaterThan mustBeGreaterOrEqualTo
+    mustBeLessThan mustBeLessOrEqualTo mustBeBetween mustNotBeBetween query engine implementation
+"""
+KEYS = tuple(KNOWN.split())  # that the standard knows of a rule
 SEVERITIES = ("error", "warning", "info")
 ARGUMENTS: Mapping[str, tuple[str, ...]] = MappingProxyType(
     {"missingValues": ("missingValues",), "invalidValues": ("validValues", "pattern")}
@@ -41,7 +45,7 @@ def read_quality(
     """The quality rules of a column, or of the table (`field` is None): the field with its row rules, the set rules."""
     found: list[SetRule] = []
     for rule in section.sections("quality", "a list of quality rules"):
-        rule.known(names_of(DataQuality))
+        rule.known(KEYS)
         for each in _rules(rule, field, table, fields, warnings):
             row = _row_rule(each, field) if field is not None else None
             if row is None:

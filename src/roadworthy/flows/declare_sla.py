@@ -7,12 +7,10 @@ from collections.abc import Mapping
 from types import MappingProxyType
 from typing import Any
 
-from open_data_contract_standard.model import ServiceLevelAgreementProperty
-
 from roadworthy.core.contract import ARTICLES, Field
 from roadworthy.core.quality import SPANS, SlaProperty
 from roadworthy.errors import nearest
-from roadworthy.flows.declare_field import names_of, warn, warn_keys
+from roadworthy.flows.declare_field import warn, warn_keys
 from roadworthy.flows.marked import Section, plain, shown
 
 # The standard's words, case-insensitive, and their two-letter synonyms.
@@ -39,6 +37,11 @@ ISO = re.compile(
     r"P(?=.)(?:(?P<y>[\d.]+)Y)?(?:(?P<mo>[\d.]+)M)?(?:(?P<w>[\d.]+)W)?(?:(?P<d>[\d.]+)D)?"
     r"(?:T(?=.)(?:(?P<h>[\d.]+)H)?(?:(?P<min>[\d.]+)M)?(?:(?P<s>[\d.]+)S)?)?"
 )
+KNOWN = """
+    id property value valueExt unit element driver description scheduler schedule customProperties
+    authoritativeDefinitions
+"""
+KEYS = tuple(KNOWN.split())  # that the standard knows of a service level
 LONGEST = 1000 * SPANS["y"]
 
 
@@ -47,7 +50,7 @@ def read_sla(top: Section, table: str, fields: Mapping[str, Field], warnings: li
     default = top.text("slaDefaultElement", "the name of a column", "")
     found: list[SlaProperty] = []
     for section in top.sections("slaProperties", "a list of service levels"):
-        section.known(names_of(ServiceLevelAgreementProperty))
+        section.known(KEYS)
         word = _word(section)
         value, microseconds = _value(section, word)
         if word not in CHECKED:

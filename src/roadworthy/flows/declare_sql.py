@@ -12,9 +12,8 @@ from collections.abc import Iterator, Mapping
 from types import MappingProxyType
 from typing import Any
 
-import duckdb
-
 from roadworthy.errors import nearest
+from roadworthy.tables.engine import duckdb
 
 MAX_QUERY = 20_000  # characters
 MAX_DEPTH = 100  # of the tree

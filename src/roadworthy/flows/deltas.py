@@ -10,16 +10,18 @@ import os
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import unquote
 
-import duckdb
 import numpy as np
-from deltalake import CommitProperties, DeltaTable, PostCommitHookProperties, Transaction, write_deltalake
 
 from roadworthy.core.batch import Batch, Column, microseconds
 from roadworthy.core.contract import Field, LogicalType
 from roadworthy.errors import InputError
+from roadworthy.tables.engine import duckdb
+
+if TYPE_CHECKING:
+    from deltalake import DeltaTable
 
 TYPES: Mapping[LogicalType, str] = {
     "string": "VARCHAR", "integer": "BIGINT", "number": "DOUBLE", "boolean": "BOOLEAN", "date": "TIMESTAMPTZ",
@@ -66,7 +68,7 @@ def files(path: Path, version: int | None = None) -> list[Path]:
     if not (path / "_delta_log").is_dir():
         return []
     # Delta gives addresses; without partitions every file lies in the table's own folder.
-    return [path / unquote(uri.rsplit("/", 1)[1]) for uri in DeltaTable(path, version=version).file_uris()]
+    return [path / unquote(uri.rsplit("/", 1)[1]) for uri in _delta(path, version).file_uris()]
 
 
 def types(path: Path, version: int | None = None) -> dict[str, str]:
@@ -74,7 +76,7 @@ def types(path: Path, version: int | None = None) -> dict[str, str]:
     if not (path / "_delta_log").is_dir():
         return {}
     known = {delta: sql for sql, delta in _DELTA_TYPES.items()}
-    schema = DeltaTable(path, version=version).schema()
+    schema = _delta(path, version).schema()
     return {field.name: known[str(getattr(field.type, "type", field.type))] for field in schema.fields}
 
 
@@ -100,7 +102,7 @@ def committed(path: Path, app: str) -> int:
     """The number of an application's last commit to a table; 0 when there is none."""
     if not (path / "_delta_log").is_dir():
         return 0
-    return DeltaTable(path).transaction_version(app) or 0
+    return _delta(path).transaction_version(app) or 0
 
 
 def append(path: Path, rows: duckdb.DuckDBPyRelation, app: str, number: int) -> int:
@@ -108,6 +110,13 @@ def append(path: Path, rows: duckdb.DuckDBPyRelation, app: str, number: int) -> 
 
     Durable when it returns. Columns that are new to the table are added to it.
     """
+    from deltalake import (  # noqa: PLC0415  heavy, and deciding does without
+        CommitProperties,
+        PostCommitHookProperties,
+        Transaction,
+        write_deltalake,
+    )
+
     before = set(files(path))
     if committed(path, app) < number:
         path.mkdir(parents=True, exist_ok=True)
@@ -118,10 +127,16 @@ def append(path: Path, rows: duckdb.DuckDBPyRelation, app: str, number: int) -> 
             post_commithook_properties=PostCommitHookProperties(create_checkpoint=True, cleanup_expired_logs=False),
         )  # fmt: skip
     log = path / "_delta_log"
-    version = DeltaTable(path).version()
+    version = _delta(path).version()
     written = [log / f"{version:020}.json", *(file for file in files(path) if file not in before)]
     sync(*written, log, path, path.parent)
     return version
+
+
+def _delta(path: Path, version: int | None = None) -> DeltaTable:
+    from deltalake import DeltaTable  # noqa: PLC0415  heavy, and deciding does without
+
+    return DeltaTable(path, version=version)
 
 
 def sync(*paths: Path) -> None:

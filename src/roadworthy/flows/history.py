@@ -10,13 +10,13 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple
 
-import duckdb
 import numpy as np
 
 from roadworthy.core.aggregate import coded, finish, positions, quantise, ranks, scale_of
 from roadworthy.core.batch import DTYPES, Batch, Bools, Column, Floats, Ints, kind_of
 from roadworthy.core.views import INPUT, OUTCOME, Fact, History, Series, View, chosen, names_of, series_of
 from roadworthy.errors import NotFound, nearest
+from roadworthy.tables.engine import duckdb
 
 ALWAYS = np.iinfo(np.int64).max
 NOTHING = np.iinfo(np.int64).min  # stands for null in arrays: no quantum, code or time comes to it

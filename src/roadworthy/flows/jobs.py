@@ -18,6 +18,7 @@ from roadworthy.errors import Conflict, RoadworthyError
 from roadworthy.ports import Entry, Store
 
 JOB, TOKEN = "job", "token"
+PLACE = "place"  # the kind of document that says where a system's folder is, for the jobs that read its sources
 
 Clock = Callable[[], int]
 
@@ -57,6 +58,11 @@ class Fenced:
 def jobs(store: Store) -> dict[str, Job]:
     """All jobs of a store, by their ids."""
     return {id: msgspec.convert(body, Job) for id, body in store.list(JOB)}
+
+
+def job_id(system: str, table: str) -> str:
+    """The job that acquires a table."""
+    return f"acquire {system}/{table}"
 
 
 def plan(store: Store, every: Mapping[str, int], now: int) -> None:

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
+from itertools import groupby
 from typing import Any
 
 import numpy as np
@@ -101,16 +102,17 @@ def _keep(desk: Desk, fresh: Sequence[tuple[bytes, int, float, float]], found: d
     desk.told += len(items)
     learned = [(decision, each) for each in fresh if (decision := decision_of(found.get(each[0], ())))]
     if learned:
-        rows = concat([input_of(desk, decision) for decision, _ in learned])
+        rows = inputs_of(desk, [decision for decision, _ in learned])
         at = microseconds(rows[desk.release.system.decision.at])
         whens = np.array([known for _, (_, known, _, _) in learned], np.int64)
         value, was = np.array([(value, was) for _, (_, _, value, was) in learned], np.float64).T
         desk.views.learn(rows, at, whens, value, was)
 
 
-def input_of(desk: Desk, found: Found) -> Batch:
-    """The input row of a stored decision, as a batch of one."""
-    return input_rows(desk.release.contract, found.fields["input"], [found.item])
+def inputs_of(desk: Desk, found: Sequence[Found]) -> Batch:
+    """The input rows of stored decisions, in their order."""
+    groups = groupby(found, lambda each: each.fields["input"])
+    return concat([input_rows(desk.release.contract, names, [each.item for each in some]) for names, some in groups])
 
 
 def input_rows(contract: Contract, names: Sequence[str], items: Sequence[Item]) -> Batch:

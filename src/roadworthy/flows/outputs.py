@@ -10,10 +10,9 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import TypeAlias
 
-import duckdb
-
 from roadworthy.core.batch import Column
 from roadworthy.errors import InputError
+from roadworthy.tables.engine import duckdb
 
 FORMATS = {".parquet": "(FORMAT parquet, COMPRESSION zstd)", ".csv": "(FORMAT csv, HEADER)", ".jsonl": "(FORMAT json)"}
 PART = "(FORMAT parquet, COMPRESSION snappy)"

@@ -14,7 +14,6 @@ from pathlib import Path
 from threading import Timer
 from typing import Any, Literal
 
-import duckdb
 import numpy as np
 
 from roadworthy.core.contract import ARTICLES, MAX_INTEGER, Contract, Field, described
@@ -23,6 +22,7 @@ from roadworthy.flows.declare_sql import safe_query
 from roadworthy.flows.quality_repeats import Key, first_repeats, planned, repeats
 from roadworthy.flows.quality_rows import FILE, ROW, Rows, column, misread, opened, readable
 from roadworthy.flows.quality_sql import NEVER, breaks, breaks_set, select
+from roadworthy.tables.engine import duckdb
 
 FIRST = 5  # rows shown of a broken rule
 PATIENCE = 60.0  # seconds for one SQL rule

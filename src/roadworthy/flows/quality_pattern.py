@@ -13,9 +13,8 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from re import Pattern
 
-import duckdb
-
 from roadworthy.core.contract import MAX_MATCHED
+from roadworthy.tables.engine import duckdb
 
 MAX_REPEAT = 1000  # RE2 takes no larger one
 MAX_LISTED = 200  # values that stand as alternatives of one expression

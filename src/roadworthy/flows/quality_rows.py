@@ -15,7 +15,6 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-import duckdb
 import numpy as np
 
 from roadworthy.core.batch import microseconds
@@ -24,6 +23,7 @@ from roadworthy.errors import InputError
 from roadworthy.flows.inputs import Parsed, parse, unknown_columns
 from roadworthy.flows.quality_pattern import quoted
 from roadworthy.tables import files_of, pages_of, refuse_ending
+from roadworthy.tables.engine import duckdb
 
 ROW, FILE = '"row number"', '"file name"'
 INTEGERS = (

@@ -9,13 +9,12 @@ from __future__ import annotations
 from collections.abc import Iterable
 from typing import Any
 
-import duckdb
-
 from roadworthy.core.contract import MAX_INTEGER, Field
 from roadworthy.core.quality import SetRule
 from roadworthy.flows.inputs import FIRST, LAST
 from roadworthy.flows.quality_pattern import MAX_LISTED, alternatives, mismatch, quoted, unlike
 from roadworthy.flows.quality_rows import INTEGERS, Rows, column, misread, null
+from roadworthy.tables.engine import duckdb
 
 NEVER = "false"
 _LIMITS = {"minimum": "<", "maximum": ">", "exclusiveMinimum": "<=", "exclusiveMaximum": ">="}

@@ -12,7 +12,6 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import msgspec
 import numpy as np
 
@@ -40,6 +39,7 @@ from roadworthy.flows.staging import (
     stage,
 )
 from roadworthy.ports import Store, Table
+from roadworthy.tables.engine import duckdb
 
 ID, REASONS, ORIGIN = "_rejected_id", "_reasons", "_origin"  # what an exported row carries beside its own fields
 LINE = ("id", "state", "reasons", "raw", "text", "origin", "row")  # what is read of a line about a rejected row

@@ -28,6 +28,7 @@ from roadworthy.ports import Blobs, Inspectable, Loader, Model
 
 DOCUMENT = "release"
 LIVE = "live"  # the document that names a system's live release
+REPORT, PRICE = "rehearsal", "price"  # those of a system's newest rehearsal, and of what a review costs
 COMPUTING = ("roadworthy", "numpy", "scipy", "scikit-learn", "lightgbm")  # packages that decide what a score is
 
 
@@ -144,7 +145,8 @@ def _manifest(digest: str, blobs: Blobs) -> Manifest:
 
 
 def _project(manifest: Manifest, digest: str, blobs: Blobs) -> Project:
-    return read_files({path: blobs.open(each) for path, each in manifest.files.items()}, f"release {digest[:12]}")
+    files = {path: blobs.open(each) for path, each in manifest.files.items()}
+    return read_files(files, f"release {digest[:12]}", sealed=True)
 
 
 def _digest(data: bytes) -> str:

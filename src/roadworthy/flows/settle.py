@@ -10,7 +10,6 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-import duckdb
 import numpy as np
 
 from roadworthy.core.batch import Batch, Column
@@ -39,6 +38,7 @@ from roadworthy.flows.staging import (
     staged,
     write_rejected,
 )
+from roadworthy.tables.engine import duckdb
 
 SLICE = 50_000  # conflicts in memory at once
 LATEST = "settled-latest.parquet"

@@ -13,18 +13,20 @@ that is alone never asks for it.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import TypeVar
 
 import numpy as np
 
 from roadworthy.core import record
-from roadworthy.core.batch import concat, microseconds
+from roadworthy.core.batch import Batch, microseconds
 from roadworthy.core.running import Labels
 from roadworthy.errors import StoreError
 from roadworthy.flows.decide import INPUT, OUTCOME, Desk, decision_of
-from roadworthy.flows.outcomes import input_of, input_rows
+from roadworthy.flows.outcomes import input_rows, inputs_of
 from roadworthy.ports import Entry, Found
+
+PART = 2_000  # records that are caught up with at once: more would cost memory and save little
 
 Result = TypeVar("Result")
 
@@ -52,44 +54,62 @@ def shared(desk: Desk, work: Callable[[], Result]) -> Result:
 def catch_up(desk: Desk) -> bool:
     """Let the desk's views learn what others appended to the log; returns whether there was anything."""
     system, seen = desk.release.system.name, (desk.seq, desk.told)
-    for entry in desk.store.scan(system, INPUT, desk.seq):
-        _learn_decisions(desk, entry)
-    for entry in desk.store.scan(system, OUTCOME, desk.told):
-        _learn_outcomes(desk, entry)
+    for entries in together(desk.store.scan(system, INPUT, desk.seq)):
+        learn_decisions(desk, entries)
+    for entries in together(desk.store.scan(system, OUTCOME, desk.told)):
+        learn_outcomes(desk, entries)
     return (desk.seq, desk.told) != seen
 
 
-def _learn_decisions(desk: Desk, entry: Entry) -> None:
-    """The rows that another decided pass through the views, as known as its records say."""
-    headers = [record.header_of(record.decode(item.record)) for item in entry.items]
+def together(entries: Iterable[Entry]) -> Iterator[list[Entry]]:
+    """Entries that follow each other and hold the same fields, in lists of about `PART` records."""
+    gathered: list[Entry] = []
+    size = 0
+    for entry in entries:
+        if gathered and (size >= PART or entry.fields != gathered[0].fields):
+            yield gathered
+            gathered, size = [], 0
+        gathered.append(entry)
+        size += len(entry.items)
+    if gathered:
+        yield gathered
+
+
+def learn_decisions(desk: Desk, entries: Sequence[Entry]) -> Batch | None:
+    """The rows that were decided pass through the views, as known as their records say; returns them."""
+    items = [item for entry in entries for item in entry.items]
+    headers = [record.header_of(record.decode(item.record)) for item in items]
     made = [place for place, header in enumerate(headers) if header.kind == "decision"]
-    if made:
-        items = [entry.items[place] for place in made]
-        rows = input_rows(desk.release.contract, entry.fields["input"], items)
-        # A process that began with newer snapshots knows later rows; for it these are known as late.
-        known = np.maximum(np.array([headers[place].known or 0 for place in made], np.int64), desk.clock)
-        waited = _waited(desk, [item.id for item in items])
-        desk.views.facts(rows, microseconds(rows[desk.release.system.decision.at]), known, waited)
-        desk.clock = int(known[-1])
-    desk.seq += len(entry.items)
+    desk.seq += len(items)
+    if not made:
+        return None
+    decided = [items[place] for place in made]
+    rows = input_rows(desk.release.contract, entries[0].fields["input"], decided)
+    # A process that began with newer snapshots knows later rows; for it these are known as late.
+    known = np.maximum.accumulate(np.array([desk.clock, *(headers[place].known or 0 for place in made)], np.int64))[1:]
+    waited = _waited(desk, [item.id for item in decided])
+    desk.views.facts(rows, microseconds(rows[desk.release.system.decision.at]), known, waited)
+    desk.clock = int(known[-1])
+    return rows
 
 
-def _learn_outcomes(desk: Desk, entry: Entry) -> None:
-    """What another was told about decisions; what is about none of those we know waits in the log."""
-    found = desk.store.find(entry.system, [item.id for item in entry.items])
+def learn_outcomes(desk: Desk, entries: Sequence[Entry]) -> None:
+    """What was told about decisions; what is about none of those we know waits in the log."""
+    items = [item for entry in entries for item in entry.items]
+    found = desk.store.find(entries[0].system, [item.id for item in items])
     learned: list[tuple[Found, int, float, float]] = []  # the decision, known, value, the value it corrects
-    for place, item in enumerate(entry.items):
+    for seq, item in enumerate(items, desk.told + 1):
         decision = decision_of(found[item.id])
         if decision is not None and decision.seq <= desk.seq:
             header, said = record.outcome_of(record.decode(item.record))
-            before = _said(found[item.id], entry.seq + place - 1)
+            before = _said(found[item.id], seq - 1)
             learned.append((decision, header.known, _number(said), before[-1][1] if before else math.nan))
     if learned:
-        rows = concat([input_of(desk, decision) for decision, _, _, _ in learned])
+        rows = inputs_of(desk, [decision for decision, _, _, _ in learned])
         known = np.array([each[1] for each in learned], np.int64)
         value, was = np.array([each[2:] for each in learned], np.float64).T
         desk.views.learn(rows, microseconds(rows[desk.release.system.decision.at]), known, value, was)
-    desk.told += len(entry.items)
+    desk.told += len(items)
 
 
 def _waited(desk: Desk, ids: Sequence[bytes]) -> Labels:

@@ -16,9 +16,8 @@ import struct
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
-import duckdb
 import numpy as np
 
 from roadworthy.core.batch import Batch, Column, microseconds
@@ -26,7 +25,10 @@ from roadworthy.core.contract import Contract, Field, LogicalType
 from roadworthy.errors import NotFound, Refused
 from roadworthy.flows.deltas import TYPES, column_of, loaded, named, opened, table_sql
 from roadworthy.ports import Store
+from roadworthy.tables.engine import duckdb
 
+SetName = Literal["input", "outcome"]
+SETS: tuple[SetName, ...] = ("input", "outcome")  # the tables of a system
 SNAPSHOT, CURRENT = "snapshot", "current"
 ARRIVED, PULL = "_known", "_pull"  # the columns of a table that no contract names
 ARRIVAL = Field(ARRIVED, "timestamp")
@@ -69,6 +71,12 @@ def current(store: Store, system: str, table: str) -> Snapshot | None:
         return Snapshot(**store.get(SNAPSHOT, store.get(CURRENT, f"{system}/{table}")["snapshot"]))
     except NotFound:
         return None
+
+
+def newest(store: Store, system: str) -> dict[SetName, Snapshot]:
+    """The newest snapshot of each of a system's tables that has one."""
+    found = {name: current(store, system, name) for name in SETS}
+    return {name: each for name, each in found.items() if each is not None}
 
 
 def table_of(folder: Path, system: str, table: str) -> Path:

@@ -13,7 +13,6 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import duckdb
 import msgspec
 import numpy as np
 
@@ -25,6 +24,7 @@ from roadworthy.flows.drift import misfit
 from roadworthy.flows.inputs import Parsed, parse, rejections
 from roadworthy.flows.pulls import FROM, NUMBER, Target
 from roadworthy.ports import Table
+from roadworthy.tables.engine import duckdb
 
 REJECTED: Mapping[str, str] = {  # the columns of a table of rejected rows
     "id": "VARCHAR", "state": "VARCHAR", "reasons": "VARCHAR", "raw": "VARCHAR", "text": "BOOLEAN",

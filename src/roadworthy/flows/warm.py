@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from itertools import takewhile
+from typing import NamedTuple
 
 import numpy as np
 
@@ -14,20 +15,37 @@ from roadworthy.core.record import decode, header_of, outcome_of
 from roadworthy.core.release import Release
 from roadworthy.core.running import RunningViews
 from roadworthy.core.views import History, Outcomes
+from roadworthy.flows.checkpoint import Checkpoint, Place, among, marks_of, place_of, stands
 from roadworthy.flows.decide import INPUT, OUTCOME, Desk
 from roadworthy.flows.outcomes import input_rows
-from roadworthy.ports import Store
+from roadworthy.flows.sharing import learn_decisions, learn_outcomes, together
+from roadworthy.ports import Entry, Store
 
 EVERYTHING = 2**62
+
+
+class Opened(NamedTuple):
+    """A desk, and what a checkpoint of its views has to say."""
+
+    desk: Desk
+    places: dict[str, Place]  # where the streams of the log stood, by their names
+    ids: Column  # marks of the ids of the history's rows
 
 
 def open_desk(
     release: Release, store: Store, history: History | None, key: bytes, timer: Callable[[], float], price: float
 ) -> Desk:
     """A desk that goes on where the history and then the log end. `history` is what was there before the log began."""
-    system = release.system.name
+    return rebuilt(release, store, history, key, timer, price).desk
+
+
+def rebuilt(
+    release: Release, store: Store, history: History | None, key: bytes, timer: Callable[[], float], price: float
+) -> Opened:
+    """A desk whose state is made from the history and the whole log."""
+    system, places = release.system.name, {INPUT: Place(), OUTCOME: Place()}
     seq, told = store.last(system, INPUT), store.last(system, OUTCOME)  # others may append meanwhile: see `sharing`
-    log = logged(release, store, seq, told)
+    log = logged(release, store, seq, told, places)
     if history is not None and log is not None:
         history = _without(history, log.rows[release.system.decision.id])
     whole = _join(history, log)
@@ -36,30 +54,79 @@ def open_desk(
     if whole is not None and len(whole.rows):
         views.load(whole)
         desk.clock = int(np.maximum(whole.at, whole.known).max())
-    return desk
+    ids = history.ids if history is not None else np.empty(0, np.float64)
+    return Opened(desk, places, marks_of(ids))
 
 
-def logged(release: Release, store: Store, seq: int = EVERYTHING, told: int = EVERYTHING) -> History | None:
-    """The decided rows of the log up to number `seq`, with the outcomes up to `told`; None when there are none."""
-    system = release.system.name
-    rows, known, ids = [], [], []
-    for entry in takewhile(lambda entry: entry.seq <= seq, store.scan(system, INPUT)):
-        headers = [header_of(decode(item.record)) for item in entry.items]
+def reopened(
+    release: Release, store: Store, kept: Checkpoint, key: bytes, timer: Callable[[], float], price: float
+) -> Opened | None:
+    """A desk whose state is that of a checkpoint and of the log behind it; None where only a rebuild is right."""
+    system, places = release.system.name, {INPUT: kept.input, OUTCOME: kept.outcome}
+    if not all(stands(store, system, stream, place) for stream, place in places.items()):
+        return None
+    views = RunningViews(release.views, release.quanta())
+    views.keep(kept.views)
+    desk = Desk(release, store, views, key, timer, price, kept.clock, kept.input.seq, kept.outcome.seq)
+    for entries in together(_noted(store.scan(system, INPUT, desk.seq), places)):
+        rows = learn_decisions(desk, entries)
+        if rows is not None and among(rows[release.system.decision.id], kept.ids):
+            return None  # a row of the history was decided here since: it must not count twice
+    for entries in together(_noted(store.scan(system, OUTCOME, desk.told), places)):
+        learn_outcomes(desk, entries)
+    return Opened(desk, places, kept.ids)
+
+
+def checkpoint_of(opened: Opened, made_from: bytes) -> Checkpoint:
+    """The state of a desk that was just opened, and has taken nothing since."""
+    desk, places = opened.desk, opened.places
+    assert isinstance(desk.views, RunningViews), "views in this process"
+    return Checkpoint(made_from, desk.clock, places[INPUT], places[OUTCOME], desk.views.kept(), opened.ids)
+
+
+def _noted(entries: Iterable[Entry], places: dict[str, Place]) -> Iterator[Entry]:
+    """The entries; after the last one its place is noted."""
+    last = None
+    for entry in entries:
+        last = entry
+        yield entry
+    if last is not None:
+        places[last.stream] = place_of(last)
+
+
+def logged(
+    release: Release,
+    store: Store,
+    seq: int = EVERYTHING,
+    told: int = EVERYTHING,
+    places: dict[str, Place] | None = None,
+) -> History | None:
+    """The decided rows of the log up to number `seq`, with the outcomes up to `told`; None when there are none.
+
+    Where both streams ended is noted in `places`.
+    """
+    system, places = release.system.name, {} if places is None else places
+    rows, known, ids = [], list[int](), list[str]()
+    upto = takewhile(lambda entry: entry.seq <= seq, store.scan(system, INPUT))
+    for entries in together(_noted(upto, places)):
+        items = [item for entry in entries for item in entry.items]
+        headers = [header_of(decode(item.record)) for item in items]
         made = [place for place, header in enumerate(headers) if header.kind == "decision"]
         if made:
-            rows.append(input_rows(release.contract, entry.fields["input"], [entry.items[place] for place in made]))
+            rows.append(input_rows(release.contract, entries[0].fields["input"], [items[place] for place in made]))
             known += [headers[place].known or 0 for place in made]
             ids += [headers[place].id.hex() for place in made]
+    outcomes = _outcomes(_noted(takewhile(lambda entry: entry.seq <= told, store.scan(system, OUTCOME)), places))
     if not rows:
         return None
     table = concat(rows)
     at = microseconds(table[release.system.decision.at])
-    return History(table, at, np.array(known, np.int64), np.array(ids, object), _outcomes(store, system, told))
+    return History(table, at, np.array(known, np.int64), np.array(ids, object), outcomes)
 
 
-def _outcomes(store: Store, system: str, told: int) -> Outcomes:
+def _outcomes(entries: Iterable[Entry]) -> Outcomes:
     ids, known, values = [], [], []
-    for entry in takewhile(lambda entry: entry.seq <= told, store.scan(system, OUTCOME)):
+    for entry in entries:
         for item in entry.items:
             header, value = outcome_of(decode(item.record))
             ids.append(header.id.hex())

@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-import duckdb
 from arro3.core import RecordBatchReader
 
 from roadworthy.errors import InputError, SourceLost
 from roadworthy.ports import Table
+from roadworthy.tables.engine import duckdb
 from roadworthy.tables.text import MAX_TEXT
 from roadworthy.tables.unpack import FREE, RATIO
 
