@@ -46,6 +46,11 @@ class Home:
     key: bytes
 
     @property
+    def owned(self) -> bool:
+        """Whether this process may write to it."""
+        return bool(self.key)
+
+    @property
     def tables(self) -> Path:
         """Where acquired rows are, by system."""
         return self.path / "tables"

@@ -52,7 +52,8 @@ def open_system(
         opened = _from_checkpoint(home, release, wanted, timer, price)
     if opened is None:
         opened = rebuilt(release, home.store, _history(home, project), home.key, timer, price)
-        _write(home, checkpoint_of(opened, wanted), release.system.name)
+        if home.owned:  # else the log may be another than the home's
+            _write(home, checkpoint_of(opened, wanted), release.system.name)
     return opened.desk
 
 
