@@ -59,7 +59,7 @@ class Asked:
         """Send the answer to the one row."""
         (answer,) = answers
         timing = timed(self.door, ROUTE, answers, self.start, self.came)
-        self._send(answer["status"], answer["body"], f"server-timing: {timing}\r\n")
+        self._send(answer["status"], answer["body"], f"server-timing: {timing}\r\n" if timing else "")
 
     def fail(self, error: BaseException) -> None:
         """Say that the row was not decided."""
