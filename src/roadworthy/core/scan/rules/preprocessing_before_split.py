@@ -1,0 +1,45 @@
+"""Statistics of the test rows reach the training rows."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from roadworthy.core.scan.facts import Evaluation, Fit, met_in_training
+from roadworthy.core.scan.finding import Hit, Rule, Sure
+from roadworthy.core.scan.rows import overlap
+from roadworthy.core.scan.subject import Subject
+
+
+def check(subject: Subject) -> Iterator[Hit]:
+    """Each preprocessing step whose statistics were taken of rows that a model is later judged on."""
+    facts = subject.facts
+    found: dict[int, tuple[str, Sure, int]] = {}
+    for fit in facts.trainings():
+        for each in facts.tests():
+            if each.things & fit.things and not met_in_training(each.data, fit.data):
+                _add(found, fit, each)
+    for line, (what, sure, judged) in sorted(found.items()):
+        place = subject.document.place(judged)
+        where = f"cell {place.cell}, line {place.line}" if place.cell else f"line {place.line}"
+        yield Hit(line, f"{what} is fitted on rows that the model is judged on ({where})", sure)
+
+
+def _add(found: dict[int, tuple[str, Sure, int]], fit: Fit, each: Evaluation) -> None:
+    for learned in fit.data.learned:
+        if overlap(learned.rows, each.data.rows):
+            sure: Sure = "high" if each.scores else "medium"
+            if learned.line not in found or sure == "high":
+                found[learned.line] = (learned.what, sure, each.line)
+
+
+RULE = Rule(
+    id="preprocessing-before-split",
+    group="leakage",
+    level="error",
+    sure="high",
+    title="Preprocessing saw the test rows",
+    why="The test rows helped to make the training rows, so the measured quality is better than what production will see.",
+    mend="Split first. Put the step into a `Pipeline` with the model, so that it is fitted on training rows alone.",
+    source="Yang et al., Data leakage in notebooks, ASE 2022",
+    check=check,
+)

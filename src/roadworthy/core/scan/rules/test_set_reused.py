@@ -1,0 +1,57 @@
+"""The test rows were used to choose, and nothing untouched is left to judge the choice by."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from roadworthy.core.scan.facts import Evaluation, Facts, met_in_training
+from roadworthy.core.scan.finding import Hit, Rule
+from roadworthy.core.scan.names import UNSUPERVISED
+from roadworthy.core.scan.rows import overlap
+from roadworthy.core.scan.subject import Subject
+from roadworthy.core.scan.walk import varies
+
+
+def check(subject: Subject) -> Iterator[Hit]:
+    """The rows that several models, or one in a loop, were scored on, if no rows were scored once only."""
+    facts = subject.facts
+    scored = [each for each in facts.tests() if each.scores and not each.folds and _judges(facts, each)]
+    reused = [each for each in scored if _again(facts, each, scored)]
+    if not reused or any(not any(overlap(each.data.rows, other.data.rows) for other in reused) for each in scored):
+        return
+    first = reused[0]
+    models = {frozenset(each.things) for each in reused}
+    how = f"{len(models)} models" if len(models) > 1 else "a model, over and over in a loop,"
+    yield Hit(first.line, f"{how} were scored on the same rows, and no rows are kept for the last judgement"
+              if len(models) > 1 else f"{how} is scored on the same rows, and no rows are kept for the last judgement")  # fmt: skip
+
+
+def _judges(facts: Facts, each: Evaluation) -> bool:
+    if facts.kinds(each.things) & UNSUPERVISED:
+        return False
+    fits = [fit for fit in facts.trainings() if fit.things & each.things]
+    return not any(overlap(each.data.rows, fit.data.rows) for fit in fits)
+
+
+def _again(facts: Facts, each: Evaluation, scored: list[Evaluation]) -> bool:
+    """Whether other models were scored on these rows, or this one in a loop that makes models anew or trains on."""
+    for other in scored:
+        if not (other.things & each.things) and overlap(other.data.rows, each.data.rows):
+            return True
+    if len(facts.with_parts(each.things)) > 1 and len(each.things) > 1:
+        return True
+    fitted = {loop for fit in facts.trainings() if fit.things & each.things for loop in fit.loops}
+    return any(loop in fitted and not varies(facts, each.data.rows, loop) for loop in each.loops)
+
+
+RULE = Rule(
+    id="test-set-reused",
+    group="leakage",
+    level="warning",
+    sure="medium",
+    title="The test set was used to choose",
+    why="The best of many scores on one test set is partly luck. The chosen model will do worse on new rows.",
+    mend="Choose by cross-validation or on a validation set; score the one chosen model on the test set, once.",
+    source="Yang et al., Data leakage in notebooks, ASE 2022",
+    check=check,
+)

@@ -1,0 +1,92 @@
+"""Assigning a value to what stands on the left: a name, an attribute, some rows or columns, several names at once."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Callable
+from dataclasses import replace
+
+from roadworthy.core.scan.rows import narrowed
+from roadworthy.core.scan.values import NOTHING, Columns, Value, elements, join, merged
+from roadworthy.core.scan.walk import Scope, Walk
+
+Evaluate = Callable[[Walk, ast.expr, Scope], Value]
+_PART = re.compile(r"(train|trn|tr(?![a-z]))|(valid|val(?![a-z])|dev(?![a-z]))|(test|holdout|tst|te(?![a-z]))", re.IGNORECASE)
+
+
+def store(walk: Walk, target: ast.expr, value: Value, scope: Scope, evaluate: Evaluate) -> None:
+    """Give a target its value."""
+    match target:
+        case ast.Name():
+            scope[target.id] = value
+        case ast.Tuple() | ast.List():
+            _unpack(walk, target, value, scope, evaluate)
+        case ast.Starred():
+            store(walk, target.value, value, scope, evaluate)
+        case ast.Attribute():
+            _attribute(walk, target, value, scope, evaluate)
+        case ast.Subscript():
+            _subscript(walk, target, value, scope, evaluate)
+        case ast.Call():  # the receiver of a chain, changed in place: nothing keeps it
+            pass
+        case _:
+            pass
+
+
+def _unpack(walk: Walk, target: ast.Tuple | ast.List, value: Value, scope: Scope, evaluate: Evaluate) -> None:
+    """Each target its element; rows of nobody knows what go by what the names say: `X_train, X_test = load()`."""
+    known = [each for _, each in value.items]
+    if known and not (len(known) == 1 and value.items[0][0] is None):
+        for each, item in zip(target.elts, [*known, *[NOTHING] * len(target.elts)], strict=False):
+            store(walk, each, item, scope, evaluate)
+        return
+    whole = elements(value)
+    parts = [part_named(ast.unparse(each)) for each in target.elts]
+    told = len(set(parts) - {""}) > 1
+    for each, part in zip(target.elts, parts, strict=True):
+        item = replace(whole, column="")
+        if told and part and whole.rows:
+            split = f"unpack {walk.key(target)}"
+            walk.facts.made_in.setdefault(split, walk.loops)
+            item = replace(item, rows=narrowed(whole.rows, split, part))
+        store(walk, each, item, scope, evaluate)
+
+
+def part_named(text: str) -> str:
+    """Which part of a split the names say; the first one that they do."""
+    found = _PART.search(text)
+    return ("train", "validation", "test")[next(at for at, each in enumerate(found.groups()) if each)] if found else ""
+
+
+def _attribute(walk: Walk, target: ast.Attribute, value: Value, scope: Scope, evaluate: Evaluate) -> None:
+    base = evaluate(walk, target.value, scope)
+    if base.rows and not base.objects:
+        store(walk, target.value, _with_column(base, value, target.attr), scope, evaluate)
+        return
+    for each in base.objects:
+        walk.attributes[each, target.attr] = value
+
+
+def _subscript(walk: Walk, target: ast.Subscript, value: Value, scope: Scope, evaluate: Evaluate) -> None:
+    """A column or some rows of a table change: the table then holds what went into them."""
+    base, index = evaluate(walk, target.value, scope), evaluate(walk, target.slice, scope)
+    inner = target.value
+    if isinstance(inner, ast.Attribute) and inner.attr in {"loc", "iloc", "at", "iat", "ix", "values"}:
+        inner = inner.value
+    if not base.rows and not base.objects:
+        kept = [(key, each) for key, each in base.items if key != index.constant]
+        key = index.constant if index.constant is not None else f"?{len(kept)}"
+        store(walk, inner, replace(base, items=(*kept, (key, value))[:40], constant=None), scope, evaluate)
+        return
+    name = index.constant if isinstance(index.constant, str) else ""
+    store(walk, inner, _with_column(base, merged(value), name), scope, evaluate)
+
+
+def _with_column(table: Value, value: Value, name: str) -> Value:
+    known = table.columns
+    if known is not None and name:
+        known = Columns(known.names - {name}) if known.all_but else Columns(known.names | {name}, all_but=False)
+    learned = value.learned
+    whole = join(replace(table, columns=None), Value(learned=learned, copies=value.copies, predicts=frozenset()))
+    return replace(whole, columns=known, column=table.column, constant=None, name=table.name)
