@@ -19,7 +19,7 @@ from roadworthy.core.scan.names import (
     SPLITS,
     STATISTICS,
 )
-from roadworthy.core.scan.rows import narrowed, united
+from roadworthy.core.scan.rows import narrowed, root, united
 from roadworthy.core.scan.values import NOTHING, Columns, Learned, Value, elements, join, joined, merged
 from roadworthy.core.scan.walk import Walk, with_statistics
 
@@ -27,6 +27,8 @@ from roadworthy.core.scan.walk import Walk, with_statistics
 SCALES = {"scale": "scale", "minmax_scale": "minmax_scale", "robust_scale": "robust_scale", "maxabs_scale": "maxabs_scale",
           "quantile_transform": "quantile_transform", "power_transform": "power_transform", "zscore": "zscore"}  # fmt: skip
 PARTITIONS = frozenset({"split", "array_split", "randomSplit", "chunk", "partition", "tensor_split"})
+# Data that stands in the program itself: no table of anybody's.
+MADE = frozenset({"array", "asarray", "linspace", "arange", "meshgrid", "zeros", "ones", "reshape", "full", "randint"})
 LOSSES = frozenset({"nll_loss", "cross_entropy", "mse_loss", "binary_cross_entropy", "l1_loss"})
 BUILT_IN = frozenset({"dict", "set", "frozenset", "super", "object", "property", "Exception", "ValueError"})
 
@@ -61,7 +63,7 @@ def function(walk: Walk, call: Call, full: str) -> Value:
         return _statistic(call.given[0], call)
     if call.name in PLAIN or call.name in BUILT_IN:
         return NOTHING
-    if call.name[:1].isupper() and not call.name.isupper() and call.name not in DATA_CLASSES:
+    if call.name[:1].isupper() and call.name not in DATA_CLASSES:
         return _constructed(walk, call)
     return _unknown(walk, call)
 
@@ -76,10 +78,19 @@ def _unknown(walk: Walk, call: Call) -> Value:
         return given if given.rows else replace(given, objects=frozenset())
     if given.objects and not given.plain:
         return replace(given, constant=None, name="")
-    text = ast.unparse(call.node)[:160]
+    if call.name in MADE or call.name in DATA_CLASSES:
+        return Value(walk.fresh(f"made {_text(call)}"))
     columns = Columns(frozenset()) if call.name in READERS else None
     made = walk.thing(call.node, "?")
-    return Value(walk.fresh(f"call {text}"), objects=frozenset({made}), columns=columns)
+    return Value(walk.fresh(f"call {_text(call)}"), objects=frozenset({made}), columns=columns)
+
+
+def _text(call: Call) -> str:
+    """A call as it stands, with the constants that its variables are."""
+    values = [*zip(call.node.args, call.args, strict=False), *((each.value, call.keywords.get(each.arg or "", NOTHING))
+                                                               for each in call.node.keywords)]  # fmt: skip
+    shown = [repr(value.constant) if value.constant is not None else ast.unparse(node) for node, value in values]
+    return f"{ast.unparse(call.node.func)}({', '.join(shown)})"[:200]
 
 
 def _narrowed_by_part(value: Value, call: Call) -> Value:
@@ -126,6 +137,7 @@ def train_test_split(walk: Walk, call: Call) -> Value:
     parts: list[tuple[object, Value]] = []
     for each in call.args:
         whole = merged(each)
+        whole = whole if whole.rows else replace(whole, rows=united(*(root(f"of {one}") for one in sorted(whole.objects))))
         for part in ("train", "test"):
             parts.append((len(parts), replace(whole, rows=narrowed(whole.rows, name, part), constant=None, name="")))
     return Value(items=tuple(parts))

@@ -35,6 +35,7 @@ class Fit:
     target: Value
     line: int
     loops: Loops
+    order: int = 0  # its place among all fits and evaluations, as the program runs
 
 
 @dataclass(slots=True)
@@ -49,6 +50,7 @@ class Evaluation:
     scores: set[str] = field(default_factory=set)
     trained: bool = False
     folds: bool = False  # by cross-validation
+    order: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -115,11 +117,21 @@ class Facts:
         yield from self.fits
         for each in self.evaluations:
             if each.trained:
-                yield Fit(each.things, each.data, Value(), each.line, each.loops)
+                yield Fit(each.things, each.data, Value(), each.line, each.loops, each.order)
 
     def tests(self) -> Iterator[Evaluation]:
         """Every evaluation that is no step of training."""
         return (each for each in self.evaluations if not each.trained)
+
+    def training_of(self, each: Evaluation) -> list[Fit]:
+        """The fit that made a model what it was when it was evaluated; all of its fits where none came before."""
+        own = [fit for fit in self.trainings() if fit.things & each.things]
+        before = [fit for fit in own if fit.order < each.order]
+        return [max(before, key=lambda fit: fit.order)] if before else own
+
+    def related(self, left: frozenset[str], right: frozenset[str]) -> bool:
+        """Whether these are one model, or one is made of the other."""
+        return bool(self.with_parts(left) & right or self.with_parts(right) & left)
 
     def seen(self, ids: frozenset[str]) -> Rows:
         """The rows that these were fitted on."""

@@ -240,8 +240,6 @@ def _attribute(walk: Walk, node: ast.Attribute, scope: Scope) -> Value:
         return base
     if node.attr in DROPS or (node.attr.endswith("_") and not node.attr.startswith("_")):
         return NOTHING
-    if base.items and (found := dict(base.items).get(node.attr)):
-        return found
     part = part_of(node.attr)
     rows = narrowed(base.rows, "key", part) if part and not base.column else base.rows
     return replace(base, rows=rows, column=node.attr if base.columns is not None else "", items=())
@@ -338,6 +336,10 @@ def _binary(walk: Walk, node: ast.BinOp, scope: Scope) -> Value:
         return Value(items=tuple(enumerate(each for _, each in (*left.items, *right.items)))[:40])
     if left.items and isinstance(node.op, ast.Mult) and not right.rows:
         return left
+    if left.plain and right.plain and (isinstance(left.constant, str) or isinstance(right.constant, str)):
+        return Value(constant=f"{left.constant or ast.unparse(node.left)}{right.constant or ast.unparse(node.right)}")
+    if isinstance(node.op, ast.Sub) and bool(left.predicts) != bool(right.predicts) and left.rows and right.rows:
+        walk.score(join(left, right), "-")
     return calls.both(merged(left), merged(right), node)
 
 
@@ -396,8 +398,8 @@ def _starred(walk: Walk, node: ast.Starred, scope: Scope) -> Value:
     return evaluate(walk, node.value, scope)
 
 
-def _text(_: Walk, __: ast.JoinedStr, ___: Scope) -> Value:
-    return NOTHING
+def _text(_: Walk, node: ast.JoinedStr, __: Scope) -> Value:
+    return Value(constant=ast.unparse(node))
 
 
 # Calls
@@ -414,7 +416,7 @@ def _call(walk: Walk, node: ast.Call, scope: Scope) -> Value:
         own = _own_method(walk, receiver, node.func.attr)
         if own is not None:
             return call_code(walk, own[0], own[1], args, keywords, scope, own=own[2])
-        given = _applied(walk, receiver, args, scope)
+        given = args if keywords.get("axis", NOTHING).constant == 1 else _applied(walk, receiver, args, scope)
         result = method(walk, Call(node, node.func.attr, given, keywords, receiver))
         return _kept_in_place(walk, node, result, keywords, scope)
     callee = evaluate(walk, node.func, scope)

@@ -14,6 +14,7 @@ from roadworthy.core.scan.names import (
     FITS,
     FOLDS,
     HARMLESS,
+    MASKS,
     PLAIN,
     PREDICTS,
     RESAMPLERS,
@@ -22,7 +23,7 @@ from roadworthy.core.scan.names import (
     TRANSFORMS,
     UNDERSAMPLERS,
 )
-from roadworthy.core.scan.rows import NONE, Rows, united
+from roadworthy.core.scan.rows import NONE, Rows, root, united
 from roadworthy.core.scan.values import NOTHING, Columns, Learned, Value, elements, join, joined, merged
 from roadworthy.core.scan.walk import Walk, with_statistics
 
@@ -46,6 +47,8 @@ def method(walk: Walk, call: Call) -> Value:
         return transform(walk, call)
     if name in STATISTICS:
         return calls.statistic(call) if receiver.rows else receiver
+    if name in MASKS:
+        return Value(receiver.rows, predicts=receiver.predicts, part=("mask", ast.unparse(call.node)[-160:]))
     if name in PLAIN:
         return NOTHING
     if name in IN_PLACE:
@@ -55,15 +58,24 @@ def method(walk: Walk, call: Call) -> Value:
 
 def _models(walk: Walk, call: Call) -> tuple[frozenset[str], Value]:
     """Which models are fitted, on what: `model.fit(X)`, `trainer.fit(model, loader)`, `OLS(y, X).fit()`."""
-    receiver, first = call.receiver, merged(call.argument(0, "X", "x", "generator", "train_data"))
-    kinds = walk.facts.kinds(first.objects)
-    if first.objects and kinds - {"?"} and not first.rows and len(call.args) > 1:
-        return first.objects, merged(call.args[1])
+    receiver, first = call.receiver, call.argument(0, "X", "x", "generator", "train_data")
+    trains = any(kind.endswith(("Trainer", "Learner")) for kind in walk.facts.kinds(receiver.objects))
+    if len(call.args) > 1 and (trains or "Module" in walk.facts.kinds(first.objects)):
+        return first.objects, data_of(call.args[1])
+    first = data_of(first)
     made = receiver.objects or frozenset({walk.thing(call.node.func, f"name:{ast.unparse(call.node.func)[:60]}")})
     if not receiver.objects and receiver.name:
         made = frozenset({_named(walk, receiver.name)})
     data = first if first.rows else Value(receiver.rows, receiver.learned, copies=receiver.copies)
     return made, data
+
+
+def data_of(value: Value) -> Value:
+    """A value as data: what comes from an object that nothing is known of is that object's."""
+    whole = merged(value)
+    if whole.rows or not whole.objects:
+        return whole
+    return replace(whole, rows=united(*(root(f"of {each}") for each in sorted(whole.objects))))
 
 
 def _named(walk: Walk, name: str) -> str:
@@ -117,7 +129,7 @@ def _note_transformation(walk: Walk, things: frozenset[str], call: Call, data: V
 
 def fit_transform(walk: Walk, call: Call) -> Value:
     """Fit and transform in one: the rows then hold statistics of themselves."""
-    data = merged(call.argument(0, "X", "x", "raw_documents", "y"))
+    data = data_of(call.argument(0, "X", "x", "raw_documents", "y"))
     things = call.receiver.objects
     kinds = walk.facts.kinds(things)
     if not data.rows:
@@ -135,7 +147,7 @@ def fit_transform(walk: Walk, call: Call) -> Value:
 
 def transform(walk: Walk, call: Call) -> Value:
     """Rows that hold the statistics of the rows that the transformer was fitted on."""
-    data = merged(call.argument(0, "X", "x", "texts", "raw_documents"))
+    data = data_of(call.argument(0, "X", "x", "texts", "raw_documents"))
     things = call.receiver.objects
     if not data.rows:
         return data
@@ -151,7 +163,7 @@ def transform(walk: Walk, call: Call) -> Value:
 
 def predict(walk: Walk, call: Call) -> Value:
     """A model's answers for rows."""
-    data = merged(call.argument(0, "X", "x", "generator"))
+    data = data_of(call.argument(0, "X", "x", "generator"))
     things = call.receiver.objects
     if not things:
         named = call.receiver.name
@@ -169,7 +181,7 @@ def resample(walk: Walk, call: Call) -> Value:
     kinds = walk.facts.kinds(walk.facts.with_parts(call.receiver.objects))
     made: list[tuple[object, Value]] = []
     for each in call.args or list(call.keywords.values()):
-        data = merged(each)
+        data = data_of(each)
         more = frozenset({str(call.node.lineno)}) if kinds & RESAMPLERS or not kinds & UNDERSAMPLERS else frozenset()
         made.append((len(made), replace(data, copies=data.copies | more)))
     return Value(items=tuple(made))
@@ -236,6 +248,8 @@ def _texts(value: Value) -> frozenset[str] | None:
 def _put_in(call: Call) -> Value:
     """A container with one more element, a table with the rows of another."""
     item = call.args[-1] if call.args else NOTHING
+    if call.receiver.objects:
+        return call.receiver
     if call.receiver.rows and not call.receiver.items:
         return join(call.receiver, merged(item))
     return replace(call.receiver, items=(*call.receiver.items, (len(call.receiver.items), item))[:40])

@@ -81,7 +81,8 @@ READERS = _named("""
     read_html read_fwf read_stata read_sas loadtxt genfromtxt load imread
 """)
 PLAIN = _named("""
-    len print type range isinstance str int float bool display head info describe shape plot hist show nunique unique
-    value_counts isnull isna notnull columns dtypes getattr hasattr open format join
+    len print type range isinstance str int float bool display info describe shape plot hist show nunique unique
+    value_counts columns dtypes getattr hasattr format
 """)
+MASKS = _named("isnull isna notnull notna isin between duplicated contains startswith endswith eq ne lt gt le ge isnan")
 TIMERS = _named("perf_counter time process_time timeit default_timer monotonic perf_counter_ns")

@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from roadworthy.core.scan.rows import narrowed
 from roadworthy.core.scan.values import NOTHING, Columns, Value, elements, join, merged
-from roadworthy.core.scan.walk import Scope, Walk
+from roadworthy.core.scan.walk import Scope, Walk, with_statistics
 
 Evaluate = Callable[[Walk, ast.expr, Scope], Value]
 _PART = re.compile(r"(train|trn|tr(?![a-z]))|(valid|val(?![a-z])|dev(?![a-z]))|(test|holdout|tst|te(?![a-z]))", re.IGNORECASE)
@@ -62,7 +62,7 @@ def part_named(text: str) -> str:
 def _attribute(walk: Walk, target: ast.Attribute, value: Value, scope: Scope, evaluate: Evaluate) -> None:
     base = evaluate(walk, target.value, scope)
     if base.rows and not base.objects:
-        store(walk, target.value, _with_column(base, value, target.attr), scope, evaluate)
+        store(walk, target.value, _with_column(base, value, target.attr, target), scope, evaluate)
         return
     for each in base.objects:
         walk.attributes[each, target.attr] = value
@@ -80,13 +80,13 @@ def _subscript(walk: Walk, target: ast.Subscript, value: Value, scope: Scope, ev
         store(walk, inner, replace(base, items=(*kept, (key, value))[:40], constant=None), scope, evaluate)
         return
     name = index.constant if isinstance(index.constant, str) else ""
-    store(walk, inner, _with_column(base, merged(value), name), scope, evaluate)
+    store(walk, inner, _with_column(base, merged(value), name, target), scope, evaluate)
 
 
-def _with_column(table: Value, value: Value, name: str) -> Value:
+def _with_column(table: Value, value: Value, name: str, target: ast.expr) -> Value:
     known = table.columns
     if known is not None and name:
         known = Columns(known.names - {name}) if known.all_but else Columns(known.names | {name}, all_but=False)
-    learned = value.learned
+    learned = with_statistics(value, [value], target, "statistic").learned
     whole = join(replace(table, columns=None), Value(learned=learned, copies=value.copies, predicts=frozenset()))
     return replace(whole, columns=known, column=table.column, constant=None, name=table.name)

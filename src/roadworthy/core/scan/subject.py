@@ -43,6 +43,11 @@ class Subject:
         """Every call by its full name; a method of something unknown begins with a dot: `.to_excel`."""
         return tuple((self.full(node.func), node) for node in self.document.nodes if isinstance(node, ast.Call))
 
+    def say(self, line: int) -> str:
+        """A line as a person finds it."""
+        place = self.document.place(line)
+        return f"cell {place.cell}, line {place.line}" if place.cell else f"line {place.line}"
+
     def full(self, node: ast.expr) -> str:
         """The full name of what an expression names, as far as imports tell."""
         parts: list[str] = []

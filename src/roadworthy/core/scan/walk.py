@@ -27,6 +27,7 @@ class Walk:
     loops: tuple[str, ...] = ()
     calls: tuple[str, ...] = ()
     steps: int = 0
+    order: int = 0
     attributes: dict[tuple[str, str], Value] = field(default_factory=dict)
     returned: list[list[Value]] = field(default_factory=list)
 
@@ -45,19 +46,23 @@ class Walk:
 
     def fit(self, things: frozenset[str], data: Value, target: Value, node: ast.AST) -> None:
         """Note that models were fitted on data."""
-        fit = Fit(things, data, target, int(getattr(node, "lineno", 0)), self.loops)
-        if fit not in self.facts.fits:
-            self.facts.fits.append(fit)
+        self.facts.fits.append(Fit(things, data, target, int(getattr(node, "lineno", 0)), self.loops, self.next()))
+
+    def next(self) -> int:
+        """The place of the next fit or evaluation."""
+        self.order += 1
+        return self.order
 
     def evaluate(self, things: frozenset[str], data: Value, node: ast.AST, method: str, *, folds: bool = False) -> int:
         """Note that models met data; gives the number of the evaluation."""
         line = int(getattr(node, "lineno", 0))
         for number, each in enumerate(self.facts.evaluations):
             if (each.line, each.method, each.things, each.loops) == (line, method, things, self.loops) and (
-                each.data.rows == data.rows
+                (each.data.rows, each.data.copies) == (data.rows, data.copies)
             ):
                 return number
-        self.facts.evaluations.append(Evaluation(things, data, line, self.loops, method, folds=folds))
+        each = Evaluation(things, data, line, self.loops, method, folds=folds, order=self.next())
+        self.facts.evaluations.append(each)
         return len(self.facts.evaluations) - 1
 
     def score(self, value: Value, measure: str) -> None:

@@ -14,19 +14,18 @@ def check(subject: Subject) -> Iterator[Hit]:
     """Each preprocessing step whose statistics were taken of rows that a model is later judged on."""
     facts = subject.facts
     found: dict[int, tuple[str, Sure, int]] = {}
-    for fit in facts.trainings():
-        for each in facts.tests():
-            if each.things & fit.things and not met_in_training(each.data, fit.data):
+    for each in facts.tests():
+        for fit in facts.training_of(each):
+            if not met_in_training(each.data, fit.data):
                 _add(found, fit, each)
     for line, (what, sure, judged) in sorted(found.items()):
-        place = subject.document.place(judged)
-        where = f"cell {place.cell}, line {place.line}" if place.cell else f"line {place.line}"
-        yield Hit(line, f"{what} is fitted on rows that the model is judged on ({where})", sure)
+        yield Hit(line, f"{what} is fitted on rows that the model is judged on ({subject.say(judged)})", sure)
 
 
 def _add(found: dict[int, tuple[str, Sure, int]], fit: Fit, each: Evaluation) -> None:
     for learned in fit.data.learned:
-        if overlap(learned.rows, each.data.rows):
+        inner = each.folds and any(path.parts for path in learned.rows)  # folds of rows that were split off before
+        if overlap(learned.rows, each.data.rows) and not inner:
             sure: Sure = "high" if each.scores else "medium"
             if learned.line not in found or sure == "high":
                 found[learned.line] = (learned.what, sure, each.line)

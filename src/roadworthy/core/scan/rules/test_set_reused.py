@@ -11,13 +11,16 @@ from roadworthy.core.scan.rows import overlap
 from roadworthy.core.scan.subject import Subject
 from roadworthy.core.scan.walk import varies
 
+WHILE_FITTING = frozenset({"validation_data", "eval_set", "valid_sets", "evals"})  # choose when to stop, at least
+
 
 def check(subject: Subject) -> Iterator[Hit]:
     """The rows that several models, or one in a loop, were scored on, if no rows were scored once only."""
     facts = subject.facts
-    scored = [each for each in facts.tests() if each.scores and not each.folds and _judges(facts, each)]
-    reused = [each for each in scored if _again(facts, each, scored)]
-    if not reused or any(not any(overlap(each.data.rows, other.data.rows) for other in reused) for each in scored):
+    tests = [each for each in facts.tests() if not each.folds and _judges(facts, each)]
+    scored = [each for each in tests if each.scores]
+    reused = [each for each in scored if _again(facts, each, tests)]
+    if not reused or any(_untouched(each, reused) for each in tests):
         return
     first = reused[0]
     models = {frozenset(each.things) for each in reused}
@@ -26,17 +29,24 @@ def check(subject: Subject) -> Iterator[Hit]:
               if len(models) > 1 else f"{how} is scored on the same rows, and no rows are kept for the last judgement")  # fmt: skip
 
 
+def _untouched(each: Evaluation, reused: list[Evaluation]) -> bool:
+    """Whether an evaluation, or the answers for somebody else to judge, rest on other rows than were reused."""
+    real = any(not path.root.startswith("made") for path in each.data.rows)
+    return real and not any(overlap(each.data.rows, other.data.rows) for other in reused)
+
+
 def _judges(facts: Facts, each: Evaluation) -> bool:
     if facts.kinds(each.things) & UNSUPERVISED:
         return False
-    fits = [fit for fit in facts.trainings() if fit.things & each.things]
-    return not any(overlap(each.data.rows, fit.data.rows) for fit in fits)
+    return not any(overlap(each.data.rows, fit.data.rows) for fit in facts.training_of(each))
 
 
-def _again(facts: Facts, each: Evaluation, scored: list[Evaluation]) -> bool:
+def _again(facts: Facts, each: Evaluation, tests: list[Evaluation]) -> bool:
     """Whether other models were scored on these rows, or this one in a loop that makes models anew or trains on."""
-    for other in scored:
-        if not (other.things & each.things) and overlap(other.data.rows, each.data.rows):
+    for other in tests:
+        if not overlap(other.data.rows, each.data.rows):
+            continue
+        if other.method in WHILE_FITTING or (other.scores and not facts.related(each.things, other.things)):
             return True
     if len(facts.with_parts(each.things)) > 1 and len(each.things) > 1:
         return True

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from roadworthy.core.scan.facts import Evaluation, Facts, Fit, met_in_training
+from roadworthy.core.scan.facts import Evaluation, Fit, met_in_training
 from roadworthy.core.scan.finding import Hit, Rule
 from roadworthy.core.scan.names import UNSUPERVISED
 from roadworthy.core.scan.subject import Subject
@@ -13,25 +13,27 @@ from roadworthy.core.scan.subject import Subject
 def check(subject: Subject) -> Iterator[Hit]:
     """Each judged model all of whose evaluations share rows with its training."""
     facts = subject.facts
-    seen: set[int] = set()
-    for fit in facts.trainings():
-        each = _overlapping(facts, fit)
-        if each is not None and each.line not in seen:
-            seen.add(each.line)
-            place = subject.document.place(fit.line)
-            where = f"cell {place.cell}, line {place.line}" if place.cell else f"line {place.line}"
-            copies = each.data.copies & fit.data.copies
-            how = "copies of rows" if copies else "the rows"
-            yield Hit(each.line, f"the model is judged on {how} that it was trained on ({where}), and on no others")
+    judged: dict[frozenset[str], list[tuple[Evaluation, list[Fit]]]] = {}
+    for each in facts.tests():
+        if not facts.kinds(each.things) & UNSUPERVISED:
+            judged.setdefault(each.things, []).append((each, facts.training_of(each)))
+    for pairs in judged.values():
+        copied = next(((each, fit) for each, fits in pairs for fit in fits
+                       if each.scores and each.data.copies & fit.data.copies), None)  # fmt: skip
+        if copied is not None:
+            yield _hit(subject, *copied)
+            continue
+        if not all(fits and all(met_in_training(each.data, fit.data) for fit in fits) for each, fits in pairs):
+            continue
+        scored = next(((each, fits[0]) for each, fits in pairs if each.scores), None)
+        if scored is not None:
+            yield _hit(subject, *scored)
 
 
-def _overlapping(facts: Facts, fit: Fit) -> Evaluation | None:
-    if facts.kinds(fit.things) & UNSUPERVISED:
-        return None
-    met = [each for each in facts.tests() if each.things & fit.things]
-    if not met or not all(met_in_training(each.data, fit.data) for each in met):
-        return None
-    return next((each for each in met if each.scores), None)
+def _hit(subject: Subject, each: Evaluation, fit: Fit) -> Hit:
+    copies = each.data.copies & fit.data.copies
+    how = "copies of rows" if copies else "the rows"
+    return Hit(each.line, f"the model is judged on {how} that it was trained on ({subject.say(fit.line)})" + ("" if copies else ", and on no others"))
 
 
 RULE = Rule(
