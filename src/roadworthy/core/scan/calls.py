@@ -28,7 +28,8 @@ SCALES = {"scale": "scale", "minmax_scale": "minmax_scale", "robust_scale": "rob
           "quantile_transform": "quantile_transform", "power_transform": "power_transform", "zscore": "zscore"}  # fmt: skip
 PARTITIONS = frozenset({"split", "array_split", "randomSplit", "chunk", "partition", "tensor_split"})
 # Data that stands in the program itself: no table of anybody's.
-MADE = frozenset({"array", "asarray", "linspace", "arange", "meshgrid", "zeros", "ones", "reshape", "full", "randint"})
+MADE = frozenset({"array", "asarray", "reshape"})
+EMPTY = frozenset({"zeros", "ones", "empty", "full", "linspace", "arange", "meshgrid", "zeros_like", "ones_like", "eye"})
 LOSSES = frozenset({"nll_loss", "cross_entropy", "mse_loss", "binary_cross_entropy", "l1_loss"})
 BUILT_IN = frozenset({"dict", "set", "frozenset", "super", "object", "property", "Exception", "ValueError"})
 
@@ -61,7 +62,7 @@ def function(walk: Walk, call: Call, full: str) -> Value:
         return known(walk, call)
     if call.name in STATISTICS and call.args and not full.startswith("random"):
         return _statistic(call.given[0], call)
-    if call.name in PLAIN or call.name in BUILT_IN:
+    if call.name in PLAIN or call.name in BUILT_IN or call.name in EMPTY or full.startswith(("numpy.random.", "random.")):
         return NOTHING
     if call.name[:1].isupper() and call.name not in DATA_CLASSES:
         return _constructed(walk, call)
@@ -73,16 +74,23 @@ def _unknown(walk: Walk, call: Call) -> Value:
     given = joined(call.given)
     if call.name in LOSSES:
         return given
+    if call.name in READERS:
+        return _read(walk, call, given)
     if given.rows or given.statistic:
         given = replace(_narrowed_by_part(given, call), items=(), constant=None, name="", column="", columns=None)
         return given if given.rows else replace(given, objects=frozenset())
-    if given.objects and not given.plain:
-        return replace(given, constant=None, name="")
+    if given.objects:
+        return Value(walk.fresh(f"call {_text(call)}"), objects=given.objects)
     if call.name in MADE or call.name in DATA_CLASSES:
         return Value(walk.fresh(f"made {_text(call)}"))
-    columns = Columns(frozenset()) if call.name in READERS else None
-    made = walk.thing(call.node, "?")
-    return Value(walk.fresh(f"call {_text(call)}"), objects=frozenset({made}), columns=columns)
+    return Value(walk.fresh(f"call {_text(call)}"), objects=frozenset({walk.thing(call.node, "?")}))
+
+
+def _read(walk: Walk, call: Call, given: Value) -> Value:
+    """What is read of a file; another path, or a path that was made another way, is another file."""
+    paths = "".join(sorted(f" of {path.root}" for path in given.rows))
+    made = frozenset({walk.thing(call.node, "?")})
+    return Value(walk.fresh(f"call {_text(call)}{paths}"[:400]), objects=made, columns=Columns(frozenset()))
 
 
 def _text(call: Call) -> str:
@@ -95,7 +103,8 @@ def _text(call: Call) -> str:
 
 def _narrowed_by_part(value: Value, call: Call) -> Value:
     """Data, narrowed to the positions of a split's part that were given with it."""
-    part = next((each.part for each in (*call.args, *call.keywords.values()) if each.part), None)
+    parts = (each.part for each in (*call.args, *call.keywords.values()))
+    part = next((each for each in parts if each and each[0] != "mask"), None)
     return replace(value, rows=narrowed(value.rows, *part), part=None) if part and value.rows else value
 
 

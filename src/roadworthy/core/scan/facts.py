@@ -141,3 +141,8 @@ class Facts:
 def met_in_training(data: Value, train: Value) -> bool:
     """Whether data shares rows with what a model was fitted on, or copies of them."""
     return overlap(data.rows, train.rows) or bool(data.copies & train.copies)
+
+
+def all_trained_on(data: Value, train: Value) -> bool:
+    """Whether each part of data shares rows with what a model was fitted on; data put together of several may not."""
+    return bool(data.rows) and all(overlap(frozenset({path}), train.rows) for path in data.rows)

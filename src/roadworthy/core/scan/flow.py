@@ -286,7 +286,12 @@ def _chosen(walk: Walk, node: ast.Subscript, base: Value, by: ast.expr, index: V
             return _columns_of(whole, node, base)
         return replace(whole, rows=walk.sliced(base.rows, ast.unparse(by)))
     if index.rows and not index.column and not isinstance(by, ast.List) and not isinstance(index.constant, str):
+        own = {path.root for path in index.rows} <= {path.root for path in base.rows} and index.rows != base.rows
+        if own:  # `table.loc[train.index]`
+            return replace(whole, rows=index.rows)
         return replace(whole, rows=walk.sliced(base.rows, ast.unparse(by)[:120]) if located else base.rows)
+    if isinstance(by, ast.Name) and part_of(by.id) and not isinstance(index.constant, str):
+        return replace(whole, rows=walk.sliced(base.rows, by.id))
     if isinstance(index.constant, str):
         part = part_of(index.constant) if base.columns is None and not base.column else ""
         if part and not located:
@@ -314,9 +319,7 @@ def _compare(walk: Walk, node: ast.Compare, scope: Scope) -> Value:
         walk.score(whole, "==")
     elif whole.predicts:
         walk.score(whole, "threshold")
-    if whole.rows:
-        return Value(whole.rows, predicts=whole.predicts, part=("mask", ast.unparse(node)[:160]))
-    return Value(predicts=whole.predicts, part=("mask", ast.unparse(node)[:160]) if whole.objects else None)
+    return Value(whole.rows, predicts=whole.predicts, part=("mask", ast.unparse(node)[:160]))
 
 
 def _unary(walk: Walk, node: ast.UnaryOp, scope: Scope) -> Value:

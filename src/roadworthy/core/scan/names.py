@@ -60,7 +60,7 @@ SCORES = _named("""
     precision_score recall_score roc_auc_score roc_curve top_k_accuracy_score zero_one_loss explained_variance_score
     max_error mean_absolute_error mean_squared_error mean_squared_log_error median_absolute_error
     mean_absolute_percentage_error root_mean_squared_error r2_score mean_poisson_deviance mean_gamma_deviance auc
-    mean_tweedie_deviance mean_pinball_loss rmse mape mse mae crosstab ConfusionMatrix plot_confusion_matrix
+    mean_tweedie_deviance mean_pinball_loss rmse mape mse mae crosstab plot_confusion_matrix
     plot_roc_curve plot_precision_recall_curve
 """)
 CLASSIFIER_SCORES = _named("precision_score recall_score f1_score classification_report confusion_matrix fbeta_score")

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from roadworthy.core.scan.facts import Evaluation, Facts, met_in_training
+from roadworthy.core.scan.facts import Evaluation, Facts, all_trained_on
 from roadworthy.core.scan.finding import Hit, Rule
 from roadworthy.core.scan.names import UNSUPERVISED
 from roadworthy.core.scan.rows import overlap
@@ -38,7 +38,7 @@ def _untouched(each: Evaluation, reused: list[Evaluation]) -> bool:
 def _judges(facts: Facts, each: Evaluation) -> bool:
     if facts.kinds(each.things) & UNSUPERVISED:
         return False
-    return not any(overlap(each.data.rows, fit.data.rows) for fit in facts.training_of(each))
+    return not any(all_trained_on(each.data, fit.data) for fit in facts.training_of(each))
 
 
 def _again(facts: Facts, each: Evaluation, tests: list[Evaluation]) -> bool:

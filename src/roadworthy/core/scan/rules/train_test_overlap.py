@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from roadworthy.core.scan.facts import Evaluation, Fit, met_in_training
+from roadworthy.core.scan.facts import Evaluation, Fit, all_trained_on
 from roadworthy.core.scan.finding import Hit, Rule
 from roadworthy.core.scan.names import UNSUPERVISED
 from roadworthy.core.scan.subject import Subject
@@ -23,7 +23,7 @@ def check(subject: Subject) -> Iterator[Hit]:
         if copied is not None:
             yield _hit(subject, *copied)
             continue
-        if not all(fits and all(met_in_training(each.data, fit.data) for fit in fits) for each, fits in pairs):
+        if not all(fits and all(all_trained_on(each.data, fit.data) for fit in fits) for each, fits in pairs):
             continue
         scored = next(((each, fits[0]) for each, fits in pairs if each.scores), None)
         if scored is not None:
