@@ -104,7 +104,7 @@ def _text(call: Call) -> str:
 def _narrowed_by_part(value: Value, call: Call) -> Value:
     """Data, narrowed to the positions of a split's part that were given with it."""
     parts = (each.part for each in (*call.args, *call.keywords.values()))
-    part = next((each for each in parts if each and each[0] != "mask"), None)
+    part = next((each for each in parts if each and each[0] not in {"mask", "index"}), None)
     return replace(value, rows=narrowed(value.rows, *part), part=None) if part and value.rows else value
 
 

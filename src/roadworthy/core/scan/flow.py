@@ -19,12 +19,12 @@ from roadworthy.core.scan.calls import Call
 from roadworthy.core.scan.document import Document
 from roadworthy.core.scan.facts import Facts
 from roadworthy.core.scan.methods import hash_of, method
-from roadworthy.core.scan.rows import narrowed
+from roadworthy.core.scan.rows import Rows, narrowed
 from roadworthy.core.scan.store import store
 from roadworthy.core.scan.values import NOTHING, Columns, Value, elements, join, joined, merged
 from roadworthy.core.scan.walk import DEEPEST, MOST_STEPS, Definition, Scope, Walk
 
-KEEPS = frozenset({"values", "T", "loc", "iloc", "at", "iat", "ix", "str", "dt", "index", "data", "real", "best_estimator_"})
+KEEPS = frozenset({"values", "T", "loc", "iloc", "at", "iat", "ix", "str", "dt", "data", "real", "best_estimator_"})
 DROPS = frozenset({"shape", "columns", "dtypes", "dtype", "size", "ndim", "empty", "classes_", "feature_names"})
 BUILT_IN = frozenset(dir(builtins)) | {"get_ipython", "display", "self"}
 UNROLLED = 16  # elements of a list that a loop goes over one by one
@@ -236,6 +236,8 @@ def _attribute(walk: Walk, node: ast.Attribute, scope: Scope) -> Value:
     for each in base.objects:
         if (each, node.attr) in walk.attributes:
             return walk.attributes[each, node.attr]
+    if node.attr == "index" and base.rows:
+        return Value(base.rows, part=("index", ""))
     if node.attr in KEEPS:
         return base
     if node.attr in DROPS or (node.attr.endswith("_") and not node.attr.startswith("_")):
@@ -277,18 +279,13 @@ def _chosen(walk: Walk, node: ast.Subscript, base: Value, by: ast.expr, index: V
     """Some rows or columns of data."""
     whole = replace(base, items=(), column="", constant=None, name="")
     if index.part:
-        split, part = index.part
-        rows = walk.sliced(base.rows, part) if split == "mask" else narrowed(base.rows, split, part)
-        return replace(whole, rows=rows)
+        return replace(whole, rows=_rows_at(walk, base, index, index.part))
     located = isinstance(node.value, ast.Attribute) and node.value.attr in {"loc", "iloc", "ix"}
     if isinstance(by, ast.Slice):
         if by.lower is None and by.upper is None and by.step is None:
             return _columns_of(whole, node, base)
         return replace(whole, rows=walk.sliced(base.rows, ast.unparse(by)))
     if index.rows and not index.column and not isinstance(by, ast.List) and not isinstance(index.constant, str):
-        own = {path.root for path in index.rows} <= {path.root for path in base.rows} and index.rows != base.rows
-        if own:  # `table.loc[train.index]`
-            return replace(whole, rows=index.rows)
         return replace(whole, rows=walk.sliced(base.rows, ast.unparse(by)[:120]) if located else base.rows)
     if isinstance(by, ast.Name) and part_of(by.id) and not isinstance(index.constant, str):
         return replace(whole, rows=walk.sliced(base.rows, by.id))
@@ -305,6 +302,15 @@ def _chosen(walk: Walk, node: ast.Subscript, base: Value, by: ast.expr, index: V
     return replace(whole, columns=known)
 
 
+def _rows_at(walk: Walk, base: Value, index: Value, part: tuple[str, str]) -> Rows:
+    """The rows of a mask, of the index of other rows, or of a split's positions."""
+    if part[0] == "mask":
+        return walk.sliced(base.rows, part[1])
+    if part[0] == "index":  # `table.loc[train.index]`
+        return index.rows if {path.root for path in index.rows} <= {path.root for path in base.rows} else base.rows
+    return narrowed(base.rows, *part)
+
+
 def _columns_of(whole: Value, node: ast.Subscript, base: Value) -> Value:
     """`data.loc[:, ...]`: all rows of some columns."""
     plain = not isinstance(node.slice, ast.Tuple)
@@ -319,7 +325,10 @@ def _compare(walk: Walk, node: ast.Compare, scope: Scope) -> Value:
         walk.score(whole, "==")
     elif whole.predicts:
         walk.score(whole, "threshold")
-    return Value(whole.rows, predicts=whole.predicts, part=("mask", ast.unparse(node)[:160]))
+    texts = [repr(value.constant) if value.constant is not None else ast.unparse(each)
+             for value, each in zip(values, (node.left, *node.comparators), strict=True)]  # fmt: skip
+    text = f" {type(node.ops[0]).__name__} ".join(texts)
+    return Value(whole.rows, predicts=whole.predicts, part=("mask", text[:160]))
 
 
 def _unary(walk: Walk, node: ast.UnaryOp, scope: Scope) -> Value:

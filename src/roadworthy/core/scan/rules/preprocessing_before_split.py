@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from roadworthy.core.scan.facts import Evaluation, Fit, met_in_training
+from roadworthy.core.scan.facts import Evaluation, Facts, Fit, met_in_training
 from roadworthy.core.scan.finding import Hit, Rule, Sure
-from roadworthy.core.scan.rows import overlap
+from roadworthy.core.scan.rows import Rows, overlap
 from roadworthy.core.scan.subject import Subject
 
 
@@ -17,15 +17,20 @@ def check(subject: Subject) -> Iterator[Hit]:
     for each in facts.tests():
         for fit in facts.training_of(each):
             if not met_in_training(each.data, fit.data):
-                _add(found, fit, each)
+                _add(facts, found, fit, each)
     for line, (what, sure, judged) in sorted(found.items()):
         yield Hit(line, f"{what} is fitted on rows that the model is judged on ({subject.say(judged)})", sure)
 
 
-def _add(found: dict[int, tuple[str, Sure, int]], fit: Fit, each: Evaluation) -> None:
+def _inside_training(facts: Facts, rows: Rows) -> bool:
+    """Whether rows are the training part of a split, and models are judged on the other part too: that is untouched."""
+    split_off = all(any(name.startswith(("split", "fold", "unpack", "key")) for name, _ in path.parts) for path in rows)
+    return split_off and any(not overlap(rows, each.data.rows) and not each.folds for each in facts.tests())
+
+
+def _add(facts: Facts, found: dict[int, tuple[str, Sure, int]], fit: Fit, each: Evaluation) -> None:
     for learned in fit.data.learned:
-        inner = each.folds and any(path.parts for path in learned.rows)  # folds of rows that were split off before
-        if overlap(learned.rows, each.data.rows) and not inner:
+        if overlap(learned.rows, each.data.rows) and not _inside_training(facts, learned.rows):
             sure: Sure = "high" if each.scores else "medium"
             if learned.line not in found or sure == "high":
                 found[learned.line] = (learned.what, sure, each.line)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 
 from roadworthy.core.scan.facts import Evaluation, Facts, all_trained_on
@@ -13,12 +14,20 @@ from roadworthy.core.scan.walk import varies
 
 WHILE_FITTING = frozenset({"validation_data", "eval_set", "valid_sets", "evals"})  # choose when to stop, at least
 
+MADE = re.compile(r"made |call [\w.]*(imread|load_img|open|decode|input|get)\(")  # one example, not a set of rows
+
+
+def _same_target(facts: Facts, each: Evaluation, other: Evaluation) -> bool:
+    """Whether two models were trained to give the same column, or may have been."""
+    names = [{fit.target.column for fit in facts.training_of(one)} - {""} for one in (each, other)]
+    return not (names[0] and names[1]) or bool(names[0] & names[1])
+
 
 def check(subject: Subject) -> Iterator[Hit]:
     """The rows that several models, or one in a loop, were scored on, if no rows were scored once only."""
     facts = subject.facts
     tests = [each for each in facts.tests() if not each.folds and _judges(facts, each)]
-    scored = [each for each in tests if each.scores]
+    scored = [each for each in tests if each.scores or each.method in WHILE_FITTING]
     reused = [each for each in scored if _again(facts, each, tests)]
     if not reused or any(_untouched(each, reused) for each in tests):
         return
@@ -31,7 +40,7 @@ def check(subject: Subject) -> Iterator[Hit]:
 
 def _untouched(each: Evaluation, reused: list[Evaluation]) -> bool:
     """Whether an evaluation, or the answers for somebody else to judge, rest on other rows than were reused."""
-    real = any(not path.root.startswith("made") for path in each.data.rows)
+    real = any(not MADE.match(path.root) for path in each.data.rows)
     return real and not any(overlap(each.data.rows, other.data.rows) for other in reused)
 
 
@@ -44,9 +53,11 @@ def _judges(facts: Facts, each: Evaluation) -> bool:
 def _again(facts: Facts, each: Evaluation, tests: list[Evaluation]) -> bool:
     """Whether other models were scored on these rows, or this one in a loop that makes models anew or trains on."""
     for other in tests:
-        if not overlap(other.data.rows, each.data.rows):
+        if other is each or not overlap(other.data.rows, each.data.rows):
             continue
-        if other.method in WHILE_FITTING or (other.scores and not facts.related(each.things, other.things)):
+        if (each.method in WHILE_FITTING) != (other.method in WHILE_FITTING):
+            return True
+        if other.scores and not facts.related(each.things, other.things) and _same_target(facts, each, other):
             return True
     if len(facts.with_parts(each.things)) > 1 and len(each.things) > 1:
         return True

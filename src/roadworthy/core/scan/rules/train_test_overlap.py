@@ -11,19 +11,20 @@ from roadworthy.core.scan.subject import Subject
 
 
 def check(subject: Subject) -> Iterator[Hit]:
-    """Each judged model all of whose evaluations share rows with its training."""
+    """Each training of a model all of whose evaluations share rows with its training."""
     facts = subject.facts
-    judged: dict[frozenset[str], list[tuple[Evaluation, list[Fit]]]] = {}
+    judged: dict[int, list[tuple[Evaluation, list[Fit]]]] = {}
     for each in facts.tests():
-        if not facts.kinds(each.things) & UNSUPERVISED:
-            judged.setdefault(each.things, []).append((each, facts.training_of(each)))
+        fits = facts.training_of(each)
+        if fits and not facts.kinds(each.things) & UNSUPERVISED:
+            judged.setdefault(fits[0].order, []).append((each, fits))
     for pairs in judged.values():
         copied = next(((each, fit) for each, fits in pairs for fit in fits
                        if each.scores and each.data.copies & fit.data.copies), None)  # fmt: skip
         if copied is not None:
             yield _hit(subject, *copied)
             continue
-        if not all(fits and all(all_trained_on(each.data, fit.data) for fit in fits) for each, fits in pairs):
+        if not all(all(all_trained_on(each.data, fit.data) for fit in fits) for each, fits in pairs):
             continue
         scored = next(((each, fits[0]) for each, fits in pairs if each.scores), None)
         if scored is not None:
