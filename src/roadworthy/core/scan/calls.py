@@ -29,7 +29,9 @@ SCALES = {"scale": "scale", "minmax_scale": "minmax_scale", "robust_scale": "rob
 PARTITIONS = frozenset({"split", "array_split", "randomSplit", "chunk", "partition", "tensor_split"})
 # Data that stands in the program itself: no table of anybody's.
 MADE = frozenset({"array", "asarray", "reshape"})
-EMPTY = frozenset({"zeros", "ones", "empty", "full", "linspace", "arange", "meshgrid", "zeros_like", "ones_like", "eye"})
+EMPTY = frozenset(
+    {"zeros", "ones", "empty", "full", "linspace", "arange", "meshgrid", "zeros_like", "ones_like", "eye"}
+)
 LOSSES = frozenset({"nll_loss", "cross_entropy", "mse_loss", "binary_cross_entropy", "l1_loss"})
 BUILT_IN = frozenset({"dict", "set", "frozenset", "super", "object", "property", "Exception", "ValueError"})
 
@@ -62,7 +64,12 @@ def function(walk: Walk, call: Call, full: str) -> Value:
         return known(walk, call)
     if call.name in STATISTICS and call.args and not full.startswith("random"):
         return _statistic(call.given[0], call)
-    if call.name in PLAIN or call.name in BUILT_IN or call.name in EMPTY or full.startswith(("numpy.random.", "random.")):
+    if (
+        call.name in PLAIN
+        or call.name in BUILT_IN
+        or call.name in EMPTY
+        or full.startswith(("numpy.random.", "random."))
+    ):
         return NOTHING
     if call.name[:1].isupper() and call.name not in DATA_CLASSES:
         return _constructed(walk, call)
@@ -146,7 +153,9 @@ def train_test_split(walk: Walk, call: Call) -> Value:
     parts: list[tuple[object, Value]] = []
     for each in call.args:
         whole = merged(each)
-        whole = whole if whole.rows else replace(whole, rows=united(*(root(f"of {one}") for one in sorted(whole.objects))))
+        whole = (
+            whole if whole.rows else replace(whole, rows=united(*(root(f"of {one}") for one in sorted(whole.objects))))
+        )
         for part in ("train", "test"):
             parts.append((len(parts), replace(whole, rows=narrowed(whole.rows, name, part), constant=None, name="")))
     return Value(items=tuple(parts))
@@ -257,6 +266,14 @@ def _zip(_: Walk, call: Call) -> Value:
     return Value(items=((None, Value(items=tuple((at, elements(each)) for at, each in enumerate(call.args)))),))
 
 
+def _saved(walk: Walk, call: Call) -> Value:
+    """`joblib.dump(model, path)`: what was given is kept in a file."""
+    objects = joined(call.given).objects
+    if objects:
+        walk.facts.saved.append((objects, call.node.lineno))
+    return NOTHING
+
+
 def _container(walk: Walk, call: Call) -> Value:
     made = _constructed(walk, call)
     return replace(made, rows=frozenset(), learned=frozenset())
@@ -272,6 +289,7 @@ FUNCTIONS: dict[str, Callable[[Walk, Call], Value]] = {
     **dict.fromkeys(("concat", "vstack", "hstack", "concatenate", "r_", "append"), _concat),
     **dict.fromkeys(("list", "tuple", "tqdm", "tqdm_notebook", "sorted", "reversed", "deepcopy", "copy", "iter", "trange"),
                     _same),
+    **dict.fromkeys(("dump", "save_model", "save"), _saved),
     "resample": _resample,
     "train": _train,
     "where": _numpy_where,

@@ -84,6 +84,8 @@ class Facts:
     evaluations: list[Evaluation] = field(default_factory=list)
     splits: list[Split] = field(default_factory=list)
     transformations: list[Transformation] = field(default_factory=list)
+    saved: list[tuple[frozenset[str], int]] = field(default_factory=list)  # objects written to files, and where
+    thresholds: list[int] = field(default_factory=list)  # lines that compare a model's answers with 0.5
     made_in: dict[str, Loops] = field(default_factory=dict)  # the loops that a split or root is made anew in
 
     def kinds(self, ids: frozenset[str]) -> frozenset[str]:

@@ -325,6 +325,8 @@ def _compare(walk: Walk, node: ast.Compare, scope: Scope) -> Value:
         walk.score(whole, "==")
     elif whole.predicts:
         walk.score(whole, "threshold")
+        if any(each.constant == 0.5 for each in values):
+            walk.facts.thresholds.append(node.lineno)
     texts = [repr(value.constant) if value.constant is not None else ast.unparse(each)
              for value, each in zip(values, (node.left, *node.comparators), strict=True)]  # fmt: skip
     text = f" {type(node.ops[0]).__name__} ".join(texts)
@@ -424,7 +426,9 @@ def _call(walk: Walk, node: ast.Call, scope: Scope) -> Value:
     if isinstance(node.func, ast.Attribute):
         receiver = evaluate(walk, node.func.value, scope)
         if receiver.module:
-            return calls.function(walk, Call(node, node.func.attr, args, keywords), f"{receiver.module}.{node.func.attr}")
+            return calls.function(
+                walk, Call(node, node.func.attr, args, keywords), f"{receiver.module}.{node.func.attr}"
+            )
         own = _own_method(walk, receiver, node.func.attr)
         if own is not None:
             return call_code(walk, own[0], own[1], args, keywords, scope, own=own[2])
@@ -454,7 +458,9 @@ def _arguments(walk: Walk, node: ast.Call, scope: Scope) -> list[Value]:
 def _applied(walk: Walk, receiver: Value, args: Sequence[Value], scope: Scope) -> list[Value]:
     """Functions given to `apply` and `map` are followed, with the receiver for their first argument."""
     return [
-        call_code(walk, walk.code[each.code], each.code, [receiver], {}, scope) if each.code >= 0 and receiver.rows else each
+        call_code(walk, walk.code[each.code], each.code, [receiver], {}, scope)
+        if each.code >= 0 and receiver.rows
+        else each
         for each in args
     ]
 
@@ -540,7 +546,9 @@ def _bind(
     if isinstance(code, ast.ClassDef):
         return
     names = [each.arg for each in (*code.args.posonlyargs, *code.args.args)]
-    defaults = dict(zip(reversed(names), map(lambda each: evaluate(walk, each, inner), reversed(code.args.defaults)), strict=False))
+    defaults = dict(
+        zip(reversed(names), map(lambda each: evaluate(walk, each, inner), reversed(code.args.defaults)), strict=False)
+    )
     given = [Value(objects=frozenset({own})), *args] if own and names else list(args)
     for name in (*names, *(each.arg for each in code.args.kwonlyargs)):
         inner[name] = defaults.get(name) or Value(walk.fresh(f"parameter {name} of {code.lineno}"), name=name)

@@ -57,11 +57,11 @@ def modern(text: str) -> str:
 def parsed(text: str) -> ast.Module | str:
     """The syntax tree of a cell, read as it is, without magics, or as Python 2; or why it cannot be read."""
     reason = ""
-    for attempt in (lambda: text, lambda: plain(text), lambda: modern(plain(text))):
+    for attempt in (str, plain, lambda each: modern(plain(each))):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # an odd escape in a text is the author's affair
-                return ast.parse(attempt())
+                return ast.parse(attempt(text))
         except SyntaxError as error:
             reason = reason or f"line {error.lineno}: {error.msg}"
         except (ValueError, RecursionError, MemoryError) as error:  # a null byte; an expression nested a thousand deep

@@ -193,7 +193,11 @@ def _fit_predict(walk: Walk, call: Call) -> Value:
 
 def _split(walk: Walk, call: Call) -> Value:
     kinds = walk.facts.kinds(call.receiver.objects)
-    if kinds & FOLDS or (not call.receiver.rows and call.receiver.objects) or (kinds and call.args and call.args[0].rows):
+    if (
+        kinds & FOLDS
+        or (not call.receiver.rows and call.receiver.objects)
+        or (kinds and call.args and call.args[0].rows)
+    ):
         return calls.folds(walk, call)
     if call.receiver.rows and not call.args:
         return call.receiver  # the split of a text
@@ -212,7 +216,7 @@ def _sample(walk: Walk, call: Call) -> Value:
     data = call.receiver
     if call.keywords.get("replace", NOTHING).constant is True:
         return replace(data, copies=data.copies | {str(call.node.lineno)})
-    if call.keywords.get("frac", NOTHING).constant in {1, 1.0}:
+    if call.keywords.get("frac", NOTHING).constant in {1}:
         return data
     return replace(data, rows=walk.sliced(data.rows, ast.unparse(call.node)[-120:]))
 
@@ -308,6 +312,7 @@ METHODS: dict[str, Callable[[Walk, Call], Value]] = {
     "fit_sample": resample,
     "fit_predict": _fit_predict,
     "split": _split,
+    **dict.fromkeys(("save", "save_model", "save_weights", "to_pickle"), lambda walk, call: _saved(walk, call)),
     "backward": _backward,
     "sample": _sample,
     "drop": _drop,
@@ -319,6 +324,12 @@ METHODS: dict[str, Callable[[Walk, Call], Value]] = {
     "train_test_split": calls.train_test_split,
     "randomSplit": calls.partition,
 }
+
+
+def _saved(walk: Walk, call: Call) -> Value:
+    if call.receiver.objects:
+        walk.facts.saved.append((call.receiver.objects, call.node.lineno))
+    return NOTHING
 
 
 def _fit_only(walk: Walk, call: Call) -> Value:

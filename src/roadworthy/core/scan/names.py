@@ -74,7 +74,9 @@ TRANSFORMS = _named("""
     transform texts_to_sequences texts_to_matrix sequences_to_texts inverse_transform flow standardize adapt_transform
 """)
 # Numbers of a whole column. Counts, shapes and names of columns are left out: they do not change a row's values.
-STATISTICS = _named("mean median std var min max quantile mode nanmean nanmedian nanstd ptp percentile average amin amax")
+STATISTICS = _named(
+    "mean median std var min max quantile mode nanmean nanmedian nanstd ptp percentile average amin amax"
+)
 FILLS = _named("fillna replace where mask clip apply transform map applymap sub div add mul subtract divide")
 READERS = _named("""
     read_csv read_excel read_parquet read_json read_sql read_sql_query read_table read_pickle read_hdf read_feather

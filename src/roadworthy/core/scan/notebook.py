@@ -50,7 +50,7 @@ def document(path: str, content: bytes) -> Document:
         return Document(path, "notebook", (), remarks=(f"not a notebook: {error}",))
     cells = book.cells if book.cells is not None else [cell for sheet in book.worksheets for cell in sheet.cells]
     language = _language(book, cells)
-    remarks = () if language == "python" else (f"its language is {language}: only outputs and texts were looked at",)
+    remarks: tuple[str, ...] = () if language == "python" else (f"its language is {language}: only outputs and texts were looked at",)
     if len(cells) > MOST_CELLS:
         remarks += (f"only the first {MOST_CELLS:,} of {len(cells):,} cells were read",)
     read = tuple(_cell(number, cell) for number, cell in enumerate(cells[:MOST_CELLS], 1))
@@ -121,7 +121,8 @@ def _texts(raw: bytes) -> Iterator[str]:
     for output in outputs if isinstance(outputs, list) else []:
         if not isinstance(output, dict):
             continue
-        data = output.get("data") if isinstance(output.get("data"), dict) else {}
-        for text in (output.get("text"), data.get("text/plain"), data.get("text/html"), output.get("html")):
+        data = output.get("data")
+        shown = data if isinstance(data, dict) else {}
+        for text in (output.get("text"), shown.get("text/plain"), shown.get("text/html"), output.get("html")):
             if isinstance(text, str | list):
                 yield texts_of([str(each) for each in text])

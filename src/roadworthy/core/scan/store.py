@@ -12,7 +12,9 @@ from roadworthy.core.scan.values import NOTHING, Columns, Value, elements, join,
 from roadworthy.core.scan.walk import Scope, Walk, with_statistics
 
 Evaluate = Callable[[Walk, ast.expr, Scope], Value]
-_PART = re.compile(r"(train|trn|tr(?![a-z]))|(valid|val(?![a-z])|dev(?![a-z]))|(test|holdout|tst|te(?![a-z]))", re.IGNORECASE)
+_PART = re.compile(
+    r"(train|trn|tr(?![a-z]))|(valid|val(?![a-z])|dev(?![a-z]))|(test|holdout|tst|te(?![a-z]))", re.IGNORECASE
+)
 
 
 def store(walk: Walk, target: ast.expr, value: Value, scope: Scope, evaluate: Evaluate) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
@@ -59,6 +59,13 @@ class Subject:
                 return ".".join([self.imported.get(node.id, node.id), *reversed(parts)])
         return f".{parts[0]}" if parts else ""
 
+    @cached_property
+    def texts(self) -> tuple[tuple[int, str], ...]:
+        """Every text that the program uses, with its line; what only documents something is left out."""
+        loose = {id(node.value) for node in self.document.nodes if isinstance(node, ast.Expr)}
+        return tuple((node.lineno, node.value) for node in self.document.nodes
+                     if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in loose)  # fmt: skip
+
     def called(self, *names: str) -> Iterator[ast.Call]:
         """The calls of these full names."""
         return (node for name, node in self.calls if name in names)
@@ -71,6 +78,8 @@ class Folder:
     subjects: tuple[Subject, ...]
     names: frozenset[str] = frozenset()
     environment: Mapping[str, str] = field(default_factory=dict)
+    standard: frozenset[str] = frozenset()  # the names of Python's own modules
+    tables: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)  # columns of tables, some values
 
     @property
     def python(self) -> tuple[Subject, ...]:

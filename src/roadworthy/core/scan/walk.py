@@ -101,4 +101,3 @@ def with_statistics(value: Value, others: list[Value], node: ast.AST, what: str)
     )
     inherited: frozenset[Learned] = frozenset().union(*(each.learned for each in others)) if others else frozenset()
     return replace(value, learned=value.learned | learned | inherited) if learned or inherited else value
-

@@ -34,7 +34,11 @@ def check(subject: Subject) -> Iterator[Hit]:
 def _hit(subject: Subject, each: Evaluation, fit: Fit) -> Hit:
     copies = each.data.copies & fit.data.copies
     how = "copies of rows" if copies else "the rows"
-    return Hit(each.line, f"the model is judged on {how} that it was trained on ({subject.say(fit.line)})" + ("" if copies else ", and on no others"))
+    return Hit(
+        each.line,
+        f"the model is judged on {how} that it was trained on ({subject.say(fit.line)})"
+        + ("" if copies else ", and on no others"),
+    )
 
 
 RULE = Rule(
