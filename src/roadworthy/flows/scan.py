@@ -65,7 +65,9 @@ def read_folder(path: Path) -> Reading:
         subjects.append(Subject(read))
     if not subjects:
         raise InputError(f"there is no notebook and no script to read in {path}", hint="expected .ipynb or .py files")
-    remarks += [(each.document.path, why) for each in subjects for why in (*each.document.remarks, *each.document.parts[1])]
+    remarks += [
+        (each.document.path, why) for each in subjects for why in (*each.document.remarks, *each.document.parts[1])
+    ]
     folder = Folder(tuple(subjects), frozenset(files), environment, frozenset(sys.stdlib_module_names), tables)
     return Reading(folder, remarks)
 
@@ -73,7 +75,9 @@ def read_folder(path: Path) -> Reading:
 def _files(folder: Path, remarks: list[tuple[str, str]]) -> Iterator[tuple[str, Path]]:
     """The files under a folder by their path in it, in order. Links to folders are not followed: they may go round."""
     count = 0
-    for at, folders, names in os.walk(folder, onerror=lambda error: remarks.append((str(error.filename), "not readable"))):
+    for at, folders, names in os.walk(
+        folder, onerror=lambda error: remarks.append((str(error.filename), "not readable"))
+    ):
         folders[:] = sorted(each for each in folders if each not in SKIPPED and not _hidden(each))
         for name in sorted(names):
             count += 1
@@ -138,4 +142,6 @@ def _head(file: Path) -> dict[str, list[str]]:
     except csv.Error:
         return {}
     names = rows[0] if rows else []
-    return {name: [row[place] for row in rows[1:-1] if len(row) > place and row[place]] for place, name in enumerate(names)}
+    return {
+        name: [row[place] for row in rows[1:-1] if len(row) > place and row[place]] for place, name in enumerate(names)
+    }

@@ -154,7 +154,9 @@ def train_test_split(walk: Walk, call: Call) -> Value:
     for each in call.args:
         whole = merged(each)
         whole = (
-            whole if whole.rows else replace(whole, rows=united(*(root(f"of {one}") for one in sorted(whole.objects))))
+            whole
+            if whole.rows
+            else replace(whole, rows=united(*(root(f"of {one} as {each.name}") for one in sorted(whole.objects))))
         )
         for part in ("train", "test"):
             parts.append((len(parts), replace(whole, rows=narrowed(whole.rows, name, part), constant=None, name="")))

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 import builtins
+import re
 from collections import ChainMap
 from collections.abc import Callable, Sequence
 from dataclasses import replace
@@ -27,6 +28,7 @@ from roadworthy.core.scan.walk import DEEPEST, MOST_STEPS, Definition, Scope, Wa
 KEEPS = frozenset({"values", "T", "loc", "iloc", "at", "iat", "ix", "str", "dt", "data", "real", "best_estimator_"})
 DROPS = frozenset({"shape", "columns", "dtypes", "dtype", "size", "ndim", "empty", "classes_", "feature_names"})
 BUILT_IN = frozenset(dir(builtins)) | {"get_ipython", "display", "self"}
+NETWORK = re.compile(r"(?i)model|net|classifier|clf|encoder|decoder|generator|discriminator|critic|student|teacher")
 UNROLLED = 16  # elements of a list that a loop goes over one by one
 
 
@@ -507,6 +509,8 @@ def _called_object(walk: Walk, node: ast.Call, callee: Value, args: Sequence[Val
         if loss:
             walk.score(data, "loss")
         return replace(join(data, Value(objects=callee.objects)), constant=None)
+    if "Module" not in things and not NETWORK.search(callee.name):
+        return replace(data, items=(), constant=None, name="")  # a tokenizer, a transformation: row by row
     number = walk.evaluate(callee.objects, data, node, "()")
     return Value(data.rows, data.learned, predicts=frozenset({number}))
 

@@ -41,7 +41,7 @@ def method(walk: Walk, call: Call) -> Value:
         return METHODS[name](walk, call)
     if name in FITS:
         return fit(walk, call)
-    if name in PREDICTS and (receiver.objects or not receiver.rows):
+    if name in PREDICTS:
         return predict(walk, call)
     if name in TRANSFORMS and receiver.objects and not (receiver.rows and kinds <= {"?"}):
         return transform(walk, call)
@@ -72,10 +72,10 @@ def _models(walk: Walk, call: Call) -> tuple[frozenset[str], Value]:
 
 def data_of(value: Value) -> Value:
     """A value as data: what comes from an object that nothing is known of is that object's."""
-    whole = merged(value)
+    whole = replace(merged(value), name=value.name)
     if whole.rows or not whole.objects:
         return whole
-    return replace(whole, rows=united(*(root(f"of {each}") for each in sorted(whole.objects))))
+    return replace(whole, rows=united(*(root(f"of {each} as {whole.name}") for each in sorted(whole.objects))))
 
 
 def _named(walk: Walk, name: str) -> str:
@@ -277,6 +277,10 @@ def _of_data(walk: Walk, call: Call) -> Value:
     """Any other method: it works row by row, on the receiver and on the tables that it is given."""
     data = replace(call.receiver, items=(), constant=None) if call.receiver.items else call.receiver
     data = merged(call.receiver) if not data.rows else data
+    if not data.rows and any(each.rows for each in call.given):  # an object makes something of data
+        return replace(
+            joined(each for each in call.given if each.rows), items=(), constant=None, part=None, columns=None
+        )
     if call.name in CHOOSES and data.rows:
         return replace(data, rows=walk.sliced(data.rows, ast.unparse(call.node)[-120:]))
     given = call.given

@@ -50,7 +50,9 @@ def document(path: str, content: bytes) -> Document:
         return Document(path, "notebook", (), remarks=(f"not a notebook: {error}",))
     cells = book.cells if book.cells is not None else [cell for sheet in book.worksheets for cell in sheet.cells]
     language = _language(book, cells)
-    remarks: tuple[str, ...] = () if language == "python" else (f"its language is {language}: only outputs and texts were looked at",)
+    remarks: tuple[str, ...] = (
+        () if language == "python" else (f"its language is {language}: only outputs and texts were looked at",)
+    )
     if len(cells) > MOST_CELLS:
         remarks += (f"only the first {MOST_CELLS:,} of {len(cells):,} cells were read",)
     read = tuple(_cell(number, cell) for number, cell in enumerate(cells[:MOST_CELLS], 1))

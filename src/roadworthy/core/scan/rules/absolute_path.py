@@ -10,7 +10,7 @@ from roadworthy.core.scan.subject import Subject
 
 LOCAL = re.compile(
     r"^(/(home|Users|mnt|content|kaggle|root|media|Volumes|dbfs|gpfs|scratch|workspace|srv|nfs)/[^\s/].*"
-    r"|/opt/(?!ml/)[^\s/]+/.+|/data/[^\s]+\.\w{2,7}|[A-Za-z]:[\\/][^\s/\\].*|~/.+)$"
+    r"|/data/[^\s]+\.\w{2,7}|[A-Za-z]:[\\/][^\s/\\].*|~/.+)$"
 )
 
 

@@ -14,6 +14,8 @@ PLACE = re.compile(
     r"^((https?|jdbc|postgres(ql)?|mysql|mongodb|redis|s3|gs|abfss?)\S*://|\d{1,3}(\.\d{1,3}){3}(:\d+)?$)"
 )
 
+TEMPLATE = re.compile(r"[{}\[\]<>%]|//$|your")  # not an address yet
+
 
 def check(subject: Subject) -> Iterator[Hit]:
     """Each comparison with a date, and each address that stands in several places."""
@@ -24,7 +26,7 @@ def check(subject: Subject) -> Iterator[Hit]:
                     yield Hit(node.lineno, f"rows are chosen by the date {each.value}, which stands in the code")
     places: dict[str, list[int]] = {}
     for line, text in subject.texts:
-        if PLACE.match(text) and 8 <= len(text) <= 300:
+        if PLACE.match(text) and 12 <= len(text) <= 300 and not TEMPLATE.search(text):
             places.setdefault(text, []).append(line)
     for text, lines in places.items():
         if len(set(lines)) > 1:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from roadworthy.core.scan.document import Cell
 from roadworthy.core.scan.finding import Hit, Rule
 from roadworthy.core.scan.subject import Subject
 
@@ -13,8 +14,7 @@ def check(subject: Subject) -> Iterator[Hit]:
     document = subject.document
     if document.kind != "notebook":
         return
-    cells = [(cell, start) for cell, start in zip(document.cells, document.starts, strict=True)
-             if cell.code and cell.text.strip()]  # fmt: skip
+    cells = [(cell, start) for cell, start in zip(document.cells, document.starts, strict=True) if _runs(cell)]
     last = 0
     for cell, start in cells:
         if cell.count is not None and cell.count < last:
@@ -26,6 +26,12 @@ def check(subject: Subject) -> Iterator[Hit]:
         if cell.count is None and ran and place < ran[-1]:
             yield Hit(start + 1, f"cell {cell.number} was not run, cells after it were")
             break
+
+
+def _runs(cell: Cell) -> bool:
+    """Whether a cell has a line that does something: a licence or an installation need not run again."""
+    lines = [line.strip() for line in cell.text.split("\n")]
+    return cell.code and any(line and line[0] not in "#%!" for line in lines)
 
 
 RULE = Rule(

@@ -18,7 +18,8 @@ def check(subject: Subject) -> Iterator[Hit]:
     lines = sum(bool(line.strip()) for cell in code for line in cell.text.split("\n"))
     functions = sum(isinstance(node, ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef) for node in document.nodes)
     if document.kind == "notebook" and functions < 3 and (len(code) > CELLS or lines > LINES) and document.parts[0]:
-        yield Hit(1, f"{len(code)} cells of code with {lines} lines and {functions} functions")
+        first = next(start for cell, start in zip(document.cells, document.starts, strict=True) if cell in code)
+        yield Hit(first + 1, f"{len(code)} cells of code with {lines} lines and {functions} functions")
 
 
 RULE = Rule(

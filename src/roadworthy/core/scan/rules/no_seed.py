@@ -21,7 +21,8 @@ def check(subject: Subject) -> Iterator[Hit]:
     last = [(name.rsplit(".", 1)[-1], name, node) for name, node in subject.calls]
     if any(short in SEEDS or (short == "default_rng" and node.args) for short, _, node in last):
         return
-    lines = [node.lineno for short, name, node in last if _draws(short, name, node)]
+    learns = bool(subject.facts.fits or subject.facts.splits) or any(each.trained for each in subject.facts.evaluations)
+    lines = [node.lineno for short, name, node in last if _draws(short, name, node) and (learns or short in DRAWS)]
     if lines:
         more = f", and {len(lines) - 1} more draws" if len(lines) > 1 else ""
         yield Hit(min(lines), f"a random draw without a seed{more}")

@@ -31,7 +31,7 @@ def _inside_training(facts: Facts, rows: Rows) -> bool:
 def _add(facts: Facts, found: dict[int, tuple[str, Sure, int]], fit: Fit, each: Evaluation) -> None:
     for learned in fit.data.learned:
         if overlap(learned.rows, each.data.rows) and not _inside_training(facts, learned.rows):
-            sure: Sure = "high" if each.scores else "medium"
+            sure: Sure = "high" if each.scores and not each.folds else "medium"
             if learned.line not in found or sure == "high":
                 found[learned.line] = (learned.what, sure, each.line)
 

@@ -32,10 +32,20 @@ def check(subject: Subject) -> Iterator[Hit]:
     if not reused or any(_untouched(each, reused) for each in tests):
         return
     first = reused[0]
-    models = {frozenset(each.things) for each in reused}
-    how = f"{len(models)} models" if len(models) > 1 else "a model, over and over in a loop,"
-    yield Hit(first.line, f"{how} were scored on the same rows, and no rows are kept for the last judgement"
-              if len(models) > 1 else f"{how} is scored on the same rows, and no rows are kept for the last judgement")  # fmt: skip
+    yield Hit(first.line, f"{_how(facts, reused)}, and no rows are kept for the last judgement")
+
+
+def _how(facts: Facts, reused: list[Evaluation]) -> str:
+    """What the rows were used for, in words."""
+    models: list[Evaluation] = []
+    for each in reused:
+        if not any(facts.related(each.things, other.things) for other in models):
+            models.append(each)
+    if len(models) > 1:
+        return f"{len(models)} models were scored on the same rows"
+    if any(each.method in WHILE_FITTING for each in reused):
+        return "the rows that the training was watched on are those the model is judged on"
+    return "a model is scored on the same rows in a loop that trains it"
 
 
 def _untouched(each: Evaluation, reused: list[Evaluation]) -> bool:

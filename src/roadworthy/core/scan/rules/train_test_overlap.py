@@ -18,12 +18,15 @@ def check(subject: Subject) -> Iterator[Hit]:
         fits = facts.training_of(each)
         if fits and not facts.kinds(each.things) & UNSUPERVISED:
             judged.setdefault(fits[0].order, []).append((each, fits))
+    folded = [each.things for each in facts.tests() if each.folds]
     for pairs in judged.values():
         copied = next(((each, fit) for each, fits in pairs for fit in fits
                        if each.scores and each.data.copies & fit.data.copies), None)  # fmt: skip
         if copied is not None:
             yield _hit(subject, *copied)
             continue
+        if any(pairs[0][0].things & things for things in folded):
+            continue  # it is judged by cross-validation, too
         if not all(all(all_trained_on(each.data, fit.data) for fit in fits) for each, fits in pairs):
             continue
         scored = next(((each, fits[0]) for each, fits in pairs if each.scores), None)
