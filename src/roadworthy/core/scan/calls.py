@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -32,6 +33,7 @@ MADE = frozenset({"array", "asarray", "reshape"})
 EMPTY = frozenset(
     {"zeros", "ones", "empty", "full", "linspace", "arange", "meshgrid", "zeros_like", "ones_like", "eye"}
 )
+NO_DATA = re.compile(r"(?i)model|pretrained|network|config|estimator|client|session|classifier|tokenizer|optimizer|resnet|vgg")
 LOSSES = frozenset({"nll_loss", "cross_entropy", "mse_loss", "binary_cross_entropy", "l1_loss"})
 BUILT_IN = frozenset({"dict", "set", "frozenset", "super", "object", "property", "Exception", "ValueError"})
 
@@ -87,25 +89,30 @@ def _unknown(walk: Walk, call: Call) -> Value:
         given = replace(_narrowed_by_part(given, call), items=(), constant=None, name="", column="", columns=None)
         return given if given.rows else replace(given, objects=frozenset())
     if given.objects:
-        return Value(walk.fresh(f"call {_text(call)}"), objects=given.objects)
+        return Value(walk.fresh(f"call {_text(walk, call)}"), objects=given.objects)
     if call.name in MADE or call.name in DATA_CLASSES:
-        return Value(walk.fresh(f"made {_text(call)}"))
-    return Value(walk.fresh(f"call {_text(call)}"), objects=frozenset({walk.thing(call.node, "?")}))
+        return Value(walk.fresh(f"made {_text(walk, call)}"))
+    made = frozenset({walk.thing(call.node, "?")})
+    if NO_DATA.search(call.name):
+        return Value(objects=made)
+    return Value(walk.fresh(f"call {_text(walk, call)}"), objects=made)
 
 
 def _read(walk: Walk, call: Call, given: Value) -> Value:
     """What is read of a file; another path, or a path that was made another way, is another file."""
     paths = "".join(sorted(f" of {path.root}" for path in given.rows))
     made = frozenset({walk.thing(call.node, "?")})
-    return Value(walk.fresh(f"call {_text(call)}{paths}"[:400]), objects=made, columns=Columns(frozenset()))
+    return Value(walk.fresh(f"call {_text(walk, call)}{paths}"[:400]), objects=made, columns=Columns(frozenset()))
 
 
-def _text(call: Call) -> str:
+def _text(walk: Walk, call: Call) -> str:
     """A call as it stands, with the constants that its variables are."""
     values = [*zip(call.node.args, call.args, strict=False), *((each.value, call.keywords.get(each.arg or "", NOTHING))
                                                                for each in call.node.keywords)]  # fmt: skip
     shown = [repr(value.constant) if value.constant is not None else ast.unparse(node) for node, value in values]
-    return f"{ast.unparse(call.node.func)}({', '.join(shown)})"[:200]
+    text = f"{ast.unparse(call.node.func)}({', '.join(shown)})"[:200]
+    told = all(value.constant is not None for _, value in values)
+    return text if told or not walk.calls else f"{text} in {walk.calls[-1]}"
 
 
 def _narrowed_by_part(value: Value, call: Call) -> Value:
@@ -145,7 +152,8 @@ def train_test_split(walk: Walk, call: Call) -> Value:
     """Two parts of each array; the same data split by the same seed and size is the same split."""
     seed, size = call.keywords.get("random_state", NOTHING), call.argument(9, "test_size", "train_size")
     repeated = isinstance(seed.constant, int) and not isinstance(seed.constant, bool)
-    name = f"split {size.constant}/{seed.constant}" if repeated else f"split {walk.key(call.node)}"
+    depth = max((len(path.parts) for each in call.given for path in each.rows), default=0)
+    name = f"split {depth} {size.constant}/{seed.constant}" if repeated else f"split {walk.key(call.node)}"
     if size.constant is None and size is not NOTHING:
         name = f"split {walk.key(call.node)}"
     walk.facts.made_in.setdefault(name, walk.loops)
@@ -276,6 +284,12 @@ def _saved(walk: Walk, call: Call) -> Value:
     return NOTHING
 
 
+def _next(walk: Walk, call: Call) -> Value:
+    """What a stream gives next is not what it gave before."""
+    given = joined(call.given)
+    return replace(elements(given), rows=walk.fresh(f"next {walk.key(call.node)}")) if given.rows else NOTHING
+
+
 def _container(walk: Walk, call: Call) -> Value:
     made = _constructed(walk, call)
     return replace(made, rows=frozenset(), learned=frozenset())
@@ -293,6 +307,7 @@ FUNCTIONS: dict[str, Callable[[Walk, Call], Value]] = {
                     _same),
     **dict.fromkeys(("dump", "save_model", "save"), _saved),
     "resample": _resample,
+    "next": _next,
     "train": _train,
     "where": _numpy_where,
     "enumerate": _enumerate,

@@ -20,6 +20,7 @@ from roadworthy.core.scan.calls import Call
 from roadworthy.core.scan.document import Document
 from roadworthy.core.scan.facts import Facts
 from roadworthy.core.scan.methods import hash_of, method
+from roadworthy.core.scan.names import FOLDS
 from roadworthy.core.scan.rows import Rows, narrowed
 from roadworthy.core.scan.store import store
 from roadworthy.core.scan.values import NOTHING, Columns, Value, elements, join, joined, merged
@@ -29,6 +30,7 @@ KEEPS = frozenset({"values", "T", "loc", "iloc", "at", "iat", "ix", "str", "dt",
 DROPS = frozenset({"shape", "columns", "dtypes", "dtype", "size", "ndim", "empty", "classes_", "feature_names"})
 BUILT_IN = frozenset(dir(builtins)) | {"get_ipython", "display", "self"}
 NETWORK = re.compile(r"(?i)model|net|classifier|clf|encoder|decoder|generator|discriminator|critic|student|teacher")
+POSITIONS = re.compile(r"(?i)(^|_)(idx|index|indices|inds?|mask|rows)$")
 UNROLLED = 16  # elements of a list that a loop goes over one by one
 
 
@@ -133,6 +135,8 @@ def _for(walk: Walk, node: ast.For | ast.AsyncFor, scope: Scope) -> None:
     """A loop: over each element of a short list, else once."""
     loop = f"{node.lineno}:{node.col_offset}"
     items = evaluate(walk, node.iter, scope)
+    if walk.facts.kinds(items.objects) & FOLDS and not items.rows:  # as folds were gone over before `split` came
+        items = calls.folds(walk, Call(ast.Call(node.iter, [], [], lineno=node.lineno, col_offset=0), "split", [], {}))
     names = [each.id for each in getattr(node.iter, "elts", []) if isinstance(each, ast.Name)]
     walk.loops = (*walk.loops, loop)
     known = [value for key, value in items.items if key is not None][:UNROLLED]
@@ -268,8 +272,9 @@ def _subscript(walk: Walk, node: ast.Subscript, scope: Scope) -> Value:
             found = dict(base.items).get(len(base.items) + index.constant)
         if found is not None:
             return found
+    base = base if base.rows or not base.items else merged(base)
     if not base.rows:
-        return elements(base) if base.items or base.objects else base
+        return base
     by_rows = node.slice
     if isinstance(by_rows, ast.Tuple) and by_rows.elts:
         by_rows = by_rows.elts[0]
@@ -289,7 +294,7 @@ def _chosen(walk: Walk, node: ast.Subscript, base: Value, by: ast.expr, index: V
         return replace(whole, rows=walk.sliced(base.rows, ast.unparse(by)))
     if index.rows and not index.column and not isinstance(by, ast.List) and not isinstance(index.constant, str):
         return replace(whole, rows=walk.sliced(base.rows, ast.unparse(by)[:120]) if located else base.rows)
-    if isinstance(by, ast.Name) and part_of(by.id) and not isinstance(index.constant, str):
+    if isinstance(by, ast.Name) and (part_of(by.id) or POSITIONS.search(by.id)) and not isinstance(index.constant, str):
         return replace(whole, rows=walk.sliced(base.rows, by.id))
     if isinstance(index.constant, str):
         part = part_of(index.constant) if base.columns is None and not base.column else ""
