@@ -33,7 +33,9 @@ MADE = frozenset({"array", "asarray", "reshape"})
 EMPTY = frozenset(
     {"zeros", "ones", "empty", "full", "linspace", "arange", "meshgrid", "zeros_like", "ones_like", "eye"}
 )
-NO_DATA = re.compile(r"(?i)model|pretrained|network|config|estimator|client|session|classifier|tokenizer|optimizer|resnet|vgg")
+NO_DATA = re.compile(
+    r"(?i)model|pretrained|network|config|estimator|client|session|classifier|tokenizer|optimizer|resnet|vgg"
+)
 LOSSES = frozenset({"nll_loss", "cross_entropy", "mse_loss", "binary_cross_entropy", "l1_loss"})
 BUILT_IN = frozenset({"dict", "set", "frozenset", "super", "object", "property", "Exception", "ValueError"})
 

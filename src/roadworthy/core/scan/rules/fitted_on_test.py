@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from roadworthy.core.scan.facts import met_in_training
 from roadworthy.core.scan.finding import Hit, Rule, Sure
 from roadworthy.core.scan.rows import overlap
+from roadworthy.core.scan.rules.preprocessing_before_split import fitted
 from roadworthy.core.scan.subject import Subject
 
 
@@ -22,7 +23,7 @@ def check(subject: Subject) -> Iterator[Hit]:
                 if overlap(learned.rows, each.data.rows):
                     found.setdefault(learned.line, (learned.what, "high" if each.scores else "medium"))
     for line, (what, sure) in sorted(found.items()):
-        yield Hit(line, f"{what} is fitted on the test rows themselves", sure)
+        yield Hit(line, f"{fitted(what)} the test rows themselves", sure)
 
 
 RULE = Rule(

@@ -19,7 +19,12 @@ def check(subject: Subject) -> Iterator[Hit]:
             if not met_in_training(each.data, fit.data):
                 _add(facts, found, fit, each)
     for line, (what, sure, judged) in sorted(found.items()):
-        yield Hit(line, f"{what} is fitted on rows that the model is judged on ({subject.say(judged)})", sure)
+        yield Hit(line, f"{fitted(what)} rows that the model is judged on ({subject.say(judged)})", sure)
+
+
+def fitted(what: str) -> str:
+    """What took a statistic, as a sentence begins: `StandardScaler is fitted on`."""
+    return f"{what} is fitted on" if what[:1].isupper() else f"a statistic ({what}) is taken of"
 
 
 def _inside_training(facts: Facts, rows: Rows) -> bool:

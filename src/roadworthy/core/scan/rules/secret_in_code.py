@@ -10,7 +10,7 @@ from roadworthy.core.scan.subject import Subject
 
 # Shapes that their issuers document.
 TOKENS = (
-    ("an AWS access key", re.compile(r"\b(AKIA|ASIA)[0-9A-Z]{16}\b")),
+    ("an AWS access key", re.compile(r"\b(AKIA|ASIA)(?!\w*EXAMPLE)[0-9A-Z]{16}\b")),
     ("a GitHub token", re.compile(r"\b(gh[pousr]_[A-Za-z0-9]{36,}|github_pat_\w{50,})")),
     ("a Slack token", re.compile(r"\bxox[abprs]-[0-9A-Za-z-]{20,}")),
     ("a Google API key", re.compile(r"\bAIza[0-9A-Za-z_\-]{35}\b")),
