@@ -67,8 +67,12 @@ def _show(said: dict[str, Any], found: Sequence[Finding]) -> None:
         say(f"not read: {remark['path']}: {remark['why']}", "dim")
     if len(said["not_read"]) > SHOWN:
         say(f"not read: {len(said['not_read']) - SHOWN} more", "dim")
-    counts = ", ".join(f"{said['levels'].get(level, 0)} {level}s" for level in reversed(LEVELS))
-    say(f"{len(said['files'])} files read, none run: {counts}")
+    counts = ", ".join(_counted(said["levels"].get(level, 0), level) for level in reversed(LEVELS))
+    say(f"{_counted(len(said['files']), 'file')} read, none run: {counts}")
+
+
+def _counted(count: int, name: str) -> str:
+    return f"{count} {name}" if count == 1 else f"{count} {name}s"
 
 
 def _show_rule(found: Sequence[Finding]) -> None:

@@ -136,7 +136,7 @@ def _head(file: Path) -> dict[str, list[str]]:
     except OSError:
         return {}
     lines = text.splitlines()[: HEAD_ROWS + 1]
-    separator = max(",;\t|", key=lambda each: lines[0].count(each)) if lines else ","
+    separator = max(",;\t|", key=lines[0].count) if lines else ","
     try:
         rows = list(csv.reader(lines, delimiter=separator))
     except csv.Error:

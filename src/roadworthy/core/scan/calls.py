@@ -25,8 +25,8 @@ from roadworthy.core.scan.values import NOTHING, Columns, Learned, Value, elemen
 from roadworthy.core.scan.walk import Walk, with_statistics
 
 # Functions that make another table of one, with a statistic of all its rows in each.
-SCALES = {"scale": "scale", "minmax_scale": "minmax_scale", "robust_scale": "robust_scale", "maxabs_scale": "maxabs_scale",
-          "quantile_transform": "quantile_transform", "power_transform": "power_transform", "zscore": "zscore"}  # fmt: skip
+SCALES = frozenset({"scale", "minmax_scale", "robust_scale", "maxabs_scale", "quantile_transform", "power_transform",
+                    "zscore"})  # fmt: skip
 PARTITIONS = frozenset({"split", "array_split", "randomSplit", "chunk", "partition", "tensor_split"})
 # Data that stands in the program itself: no table of anybody's.
 MADE = frozenset({"array", "asarray", "reshape"})
@@ -208,7 +208,7 @@ def _cross_validation(walk: Walk, call: Call) -> Value:
     name = f"fold {walk.key(call.node)}"
     train, test = (replace(data, rows=narrowed(data.rows, name, part)) for part in ("train", "test"))
     walk.fit(model.objects, train, call.argument(2, "y"), call.node)
-    number = walk.evaluate(model.objects, test, call.node, call.name, folds=True)
+    number = walk.judge(model.objects, test, call.node, call.name, folds=True)
     scoring = call.keywords.get("scoring", NOTHING).constant
     measure = scoring if isinstance(scoring, str) else "score"
     if call.name == "cross_val_predict":
@@ -305,7 +305,7 @@ FUNCTIONS: dict[str, Callable[[Walk, Call], Value]] = {
     **dict.fromkeys(SCALES, _scaled),
     **dict.fromkeys(CONTAINERS, _container),
     **dict.fromkeys(("concat", "vstack", "hstack", "concatenate", "r_", "append"), _concat),
-    **dict.fromkeys(("list", "tuple", "tqdm", "tqdm_notebook", "sorted", "reversed", "deepcopy", "copy", "iter", "trange"),
+    **dict.fromkeys(("list", "tuple", "tqdm", "tqdm_notebook", "sorted", "reversed", "deepcopy", "copy", "iter"),
                     _same),
     **dict.fromkeys(("dump", "save_model", "save"), _saved),
     "resample": _resample,

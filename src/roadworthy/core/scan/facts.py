@@ -1,4 +1,4 @@
-"""What a walk through a program finds out: models, what they were fitted on and evaluated on, splits, transformations."""
+"""What a walk through a program finds out: models, what they learned from and were judged on, splits."""
 
 from __future__ import annotations
 

@@ -28,8 +28,11 @@ from roadworthy.core.scan.values import NOTHING, Columns, Learned, Value, elemen
 from roadworthy.core.scan.walk import Walk, with_statistics
 
 CHOOSES = frozenset({"head", "tail", "query", "nlargest", "nsmallest", "skip", "take", "between_time", "filter"})
-KEEPS_COLUMNS = frozenset({"copy", "fillna", "reset_index", "sort_values", "dropna", "astype", "drop_duplicates", "head",
-                           "tail", "sample", "query", "replace", "to_numpy", "interpolate", "ffill", "bfill"})  # fmt: skip
+KEEPS_COLUMNS = frozenset({
+    "copy", "fillna", "reset_index", "sort_values", "dropna", "astype", "drop_duplicates", "head", "tail", "sample",
+    "query", "replace", "to_numpy", "interpolate", "ffill", "bfill",
+})  # fmt: skip
+PUTS_TOGETHER = frozenset({"merge", "join", "append", "concatenate", "concat", "update"})
 IN_PLACE = frozenset({"append", "extend", "add", "insert", "update"})
 
 
@@ -116,7 +119,7 @@ def _validation(walk: Walk, things: frozenset[str], call: Call) -> None:
     for name in ("validation_data", "eval_set", "valid_sets", "evals"):
         given = merged(call.keywords.get(name, NOTHING))
         if given.rows:
-            walk.evaluate(things, given, call.node, name)
+            walk.judge(things, given, call.node, name)
 
 
 def _note_transformation(walk: Walk, things: frozenset[str], call: Call, data: Value) -> None:
@@ -170,7 +173,7 @@ def predict(walk: Walk, call: Call) -> Value:
         things = frozenset({_named(walk, named)}) if named else frozenset()
     if not data.rows or not things:
         return Value(data.rows, predicts=data.predicts)
-    number = walk.evaluate(things, data, call.node, call.name)
+    number = walk.judge(things, data, call.node, call.name)
     if call.name in SCORING:
         walk.facts.evaluations[number].scores.add(call.name)
     return Value(data.rows, predicts=frozenset({number}))
@@ -187,7 +190,7 @@ def resample(walk: Walk, call: Call) -> Value:
     return Value(items=tuple(made))
 
 
-def _fit_predict(walk: Walk, call: Call) -> Value:
+def _fit_predict(_: Walk, call: Call) -> Value:
     return merged(call.argument(0, "X"))
 
 
@@ -216,7 +219,7 @@ def _sample(walk: Walk, call: Call) -> Value:
     data = call.receiver
     if call.keywords.get("replace", NOTHING).constant is True:
         return replace(data, copies=data.copies | {str(call.node.lineno)})
-    if call.keywords.get("frac", NOTHING).constant in {1}:
+    if call.keywords.get("frac", NOTHING).constant == 1:
         return data
     return replace(data, rows=walk.sliced(data.rows, ast.unparse(call.node)[-120:]))
 
@@ -259,7 +262,7 @@ def _put_in(call: Call) -> Value:
     return replace(call.receiver, items=(*call.receiver.items, (len(call.receiver.items), item))[:40])
 
 
-def _items(walk: Walk, call: Call) -> Value:
+def _items(_: Walk, call: Call) -> Value:
     pairs = tuple((key, Value(items=((0, Value(constant=key)), (1, value)))) for key, value in call.receiver.items)
     return Value(items=pairs) if pairs else elements(call.receiver)
 
@@ -284,8 +287,7 @@ def _of_data(walk: Walk, call: Call) -> Value:
     if call.name in CHOOSES and data.rows:
         return replace(data, rows=walk.sliced(data.rows, ast.unparse(call.node)[-120:]))
     given = call.given
-    rows = united(data.rows, *(each.rows for each in given)) if call.name in {"merge", "join", "append", "concatenate",
-                                                                              "concat", "update"} else data.rows  # fmt: skip
+    rows = united(data.rows, *(each.rows for each in given)) if call.name in PUTS_TOGETHER else data.rows
     others = [each for each in given if call.name in FILLS or call.name in {"merge", "join"}]
     whole = with_statistics(replace(data, rows=rows), others, call.node, call.name)
     whole = replace(whole, copies=whole.copies | joined(given).copies if rows != data.rows else whole.copies)
@@ -303,31 +305,8 @@ def _of_data(walk: Walk, call: Call) -> Value:
     )
 
 
-def _set_params(walk: Walk, call: Call) -> Value:
+def _itself(_: Walk, call: Call) -> Value:
     return call.receiver
-
-
-METHODS: dict[str, Callable[[Walk, Call], Value]] = {
-    "fit_transform": fit_transform,
-    "fit_on_texts": lambda walk, call: _fit_only(walk, call),
-    "adapt": lambda walk, call: _fit_only(walk, call),
-    "transform": _transform_by_name,
-    "fit_resample": resample,
-    "fit_sample": resample,
-    "fit_predict": _fit_predict,
-    "split": _split,
-    **dict.fromkeys(("save", "save_model", "save_weights", "to_pickle"), lambda walk, call: _saved(walk, call)),
-    "backward": _backward,
-    "sample": _sample,
-    "drop": _drop,
-    "items": _items,
-    "set_params": _set_params,
-    "to": _set_params,
-    "cuda": _set_params,
-    "eval": _set_params,
-    "train_test_split": calls.train_test_split,
-    "randomSplit": calls.partition,
-}
 
 
 def _saved(walk: Walk, call: Call) -> Value:
@@ -343,3 +322,26 @@ def _fit_only(walk: Walk, call: Call) -> Value:
         _see(walk, call.receiver.objects, data.rows, call.node.lineno)
         _note_transformation(walk, call.receiver.objects, call, data)
     return NOTHING
+
+
+METHODS: dict[str, Callable[[Walk, Call], Value]] = {
+    "fit_transform": fit_transform,
+    "fit_on_texts": _fit_only,
+    "adapt": _fit_only,
+    "transform": _transform_by_name,
+    "fit_resample": resample,
+    "fit_sample": resample,
+    "fit_predict": _fit_predict,
+    "split": _split,
+    **dict.fromkeys(("save", "save_model", "save_weights", "to_pickle"), _saved),
+    "backward": _backward,
+    "sample": _sample,
+    "drop": _drop,
+    "items": _items,
+    "set_params": _itself,
+    "to": _itself,
+    "cuda": _itself,
+    "eval": _itself,
+    "train_test_split": calls.train_test_split,
+    "randomSplit": calls.partition,
+}

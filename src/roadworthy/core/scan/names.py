@@ -88,3 +88,11 @@ PLAIN = _named("""
 """)
 MASKS = _named("isnull isna notnull notna isin between duplicated contains startswith endswith eq ne lt gt le ge isnan")
 TIMERS = _named("perf_counter time process_time timeit default_timer monotonic perf_counter_ns")
+# Names that every program has, so that they are no data.
+BUILT_IN = _named("""
+    abs all any bool bytes callable chr classmethod dict dir display divmod enumerate eval exec exit filter float format
+    frozenset get_ipython getattr globals hasattr hash help hex id input int isinstance issubclass iter len list locals
+    map max min next object open ord pow print property quit range repr reversed round self set setattr slice sorted
+    staticmethod str sum super tuple type vars zip Ellipsis NotImplemented __file__ __name__ Exception ValueError
+    TypeError KeyError IndexError StopIteration RuntimeError NotImplementedError AssertionError ImportError OSError
+""")

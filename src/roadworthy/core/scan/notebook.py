@@ -72,13 +72,17 @@ def _read(content: bytes) -> _Notebook:
 
 
 def _cleaned(book: dict[str, Any]) -> dict[str, Any]:
-    sheets = [book, *(sheet for sheet in book.get("worksheets") or [] if isinstance(sheet, dict))]
-    cells = [cell for sheet in sheets for cell in sheet.get("cells") or [] if isinstance(cell, dict)]
+    cells = [cell for sheet in (book, *_objects(book.get("worksheets"))) for cell in _objects(sheet.get("cells"))]
     metadata = book.get("metadata")
     return {
         "cells": [_cleaned_cell(cell) for cell in cells],
         "metadata": metadata if isinstance(metadata, dict) else {},
     }
+
+
+def _objects(value: object) -> list[dict[str, Any]]:
+    """The objects of what should be a list of them."""
+    return [each for each in value if isinstance(each, dict)] if isinstance(value, list) else []
 
 
 def _cleaned_cell(cell: dict[str, Any]) -> dict[str, Any]:

@@ -24,8 +24,8 @@ def findings(folder: Folder) -> list[Finding]:
     order = [rule.id for rule in RULES]
     groups = list(BLOCKS)
     group = {rule.id: groups.index(rule.group) for rule in RULES}
-    return sorted(found, key=lambda each: (group[each.rule], -LEVELS.index(each.level), order.index(each.rule), each.path,
-                                           each.cell, each.line))  # fmt: skip
+    ranks = {rule.id: (group[rule.id], -LEVELS.index(rule.level), order.index(rule.id)) for rule in RULES}
+    return sorted(found, key=lambda each: (*ranks[each.rule], each.path, each.cell, each.line))
 
 
 def _hits(rule: Rule, folder: Folder) -> Iterator[tuple[str, Hit]]:

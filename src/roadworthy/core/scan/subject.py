@@ -54,17 +54,16 @@ class Subject:
         while isinstance(node, ast.Attribute):
             parts.append(node.attr)
             node = node.value
-        if isinstance(node, ast.Name):
-            if node.id in self.imported or not parts:
-                return ".".join([self.imported.get(node.id, node.id), *reversed(parts)])
+        if isinstance(node, ast.Name) and (node.id in self.imported or not parts):
+            return ".".join([self.imported.get(node.id, node.id), *reversed(parts)])
         return f".{parts[0]}" if parts else ""
 
     @cached_property
     def texts(self) -> tuple[tuple[int, str], ...]:
         """Every text that the program uses, with its line; what only documents something is left out."""
         loose = {id(node.value) for node in self.document.nodes if isinstance(node, ast.Expr)}
-        return tuple((node.lineno, node.value) for node in self.document.nodes
-                     if isinstance(node, ast.Constant) and isinstance(node.value, str) and id(node) not in loose)  # fmt: skip
+        texts = (node for node in self.document.nodes if isinstance(node, ast.Constant) and id(node) not in loose)
+        return tuple((node.lineno, node.value) for node in texts if isinstance(node.value, str))
 
     def called(self, *names: str) -> Iterator[ast.Call]:
         """The calls of these full names."""
@@ -73,7 +72,7 @@ class Subject:
 
 @dataclass
 class Folder:
-    """Everything that was read: documents, the names of all files, and the texts of files that declare an environment."""
+    """Everything that was read: documents, names of all files, texts that declare an environment, heads of tables."""
 
     subjects: tuple[Subject, ...]
     names: frozenset[str] = frozenset()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 from collections import ChainMap
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 
 from roadworthy.core.scan.facts import Evaluation, Facts, Fit, Thing
@@ -12,14 +13,21 @@ from roadworthy.core.scan.values import Learned, Value
 
 Scope = ChainMap[str, Value]
 Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.Lambda | ast.ClassDef
+UNROLLED = 16  # elements of a list that a loop goes over one by one
 MOST_STEPS = 60_000  # expressions walked; a longer program is walked so far
 DEEPEST = 6  # calls of the program's own functions within each other that are followed
 
 
+Evaluate = Callable[["Walk", ast.expr, Scope], Value]
+Execute = Callable[["Walk", Sequence[ast.stmt], Scope], None]
+
+
 @dataclass
 class Walk:
-    """One walk: what is found, where it stands, and how much of it is left."""
+    """One walk: what is found, where it stands, how much of it is left, and what walks each kind."""
 
+    evaluate: Evaluate
+    execute: Execute
     facts: Facts = field(default_factory=Facts)
     aliases: dict[str, str] = field(default_factory=dict)  # imported names in full
     code: list[Definition] = field(default_factory=list)
@@ -53,7 +61,7 @@ class Walk:
         self.order += 1
         return self.order
 
-    def evaluate(self, things: frozenset[str], data: Value, node: ast.AST, method: str, *, folds: bool = False) -> int:
+    def judge(self, things: frozenset[str], data: Value, node: ast.AST, method: str, *, folds: bool = False) -> int:
         """Note that models met data; gives the number of the evaluation."""
         line = int(getattr(node, "lineno", 0))
         for number, each in enumerate(self.facts.evaluations):

@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from roadworthy.core.scan.finding import Hit, Rule
 from roadworthy.core.scan.subject import Subject
 
-STATEMENTS, NODES = 4, 60  # a copy of less than this is a habit, not a copy
+STATEMENTS, NODES = 4, 40  # a copy of less than this is a habit, not a copy
 
 
 def check(subject: Subject) -> Iterator[Hit]:

@@ -22,7 +22,7 @@ def across(folder: Folder) -> Iterator[Hit]:
         written = {text.rsplit("/", 1)[-1] for text in _written(subject)}
         seen = set()
         for node, source in _sources(subject):
-            told = _told(source, node, here | written, versioned=versioned)
+            told = _told(source, here | written, versioned=versioned)
             if told is not None and source not in seen:
                 seen.add(source)
                 yield Hit(node.lineno, told[0], told[1], subject.document.path)
@@ -38,7 +38,7 @@ def _sources(subject: Subject) -> Iterator[tuple[ast.Call, str]]:
                 yield node, "SELECT"
 
 
-def _told(source: str, node: ast.Call, here: set[str], *, versioned: bool) -> tuple[str, Sure] | None:
+def _told(source: str, here: set[str], *, versioned: bool) -> tuple[str, Sure] | None:
     """What is wrong with a source, and how sure that is."""
     if source.lstrip()[:6].upper() == "SELECT":
         return "rows are read from a live database, without a snapshot", "medium"

@@ -32,8 +32,8 @@ RULE = Rule(
     level="error",
     sure="high",
     title="The test rows were prepared with their own statistics",
-    why="In production rows come one by one and have no mean of their own. The measured quality rests on a step that will "
-    "not exist, or that gives other numbers there.",
+    why="In production rows come one by one and have no mean of their own. The measured quality rests on "
+    "a step that will not exist, or that gives other numbers there.",
     mend="Fit on the training rows only, and `transform` the others; best in one `Pipeline` with the model.",
     source="https://scikit-learn.org/stable/common_pitfalls.html",
     check=check,

@@ -24,7 +24,7 @@ def check(subject: Subject) -> Iterator[Hit]:
     learns = bool(subject.facts.fits or subject.facts.splits) or any(each.trained for each in subject.facts.evaluations)
     lines = [node.lineno for short, name, node in last if _draws(short, name, node) and (learns or short in DRAWS)]
     if lines:
-        more = f", and {len(lines) - 1} more draws" if len(lines) > 1 else ""
+        more = f"; there are {len(lines)} of them" if len(lines) > 1 else ""
         yield Hit(min(lines), f"a random draw without a seed{more}")
 
 

@@ -21,7 +21,8 @@ def across(folder: Folder) -> Iterator[Hit]:
         asserts = any(isinstance(node, ast.Assert) for node in subject.document.nodes)
         if asserts or any(name.endswith(CHECKS) for name, _ in subject.calls):
             return
-    yield Hit(0, f"{len(folder.python)} files of code, and no test or assertion")
+    count = len(folder.python)
+    yield Hit(0, f"{count} {'file' if count == 1 else 'files'} of code, and no test or assertion")
 
 
 RULE = Rule(

@@ -10,8 +10,8 @@ from roadworthy.core.scan.finding import Hit, Rule, Sure
 from roadworthy.core.scan.subject import Subject
 
 EMAIL = re.compile(r"\b[\w.+'-]{1,64}@[\w-]{1,63}(?:\.[\w-]{2,63}){1,4}\b")
-NOBODY = re.compile(r"(?i)example\.|@(test|localhost|domain|email)\.|noreply|no-reply|\.(png|jpg|gif|svg)$|gserviceaccount|"
-                    r"@\d|users\.noreply|sentry|iam\.")  # fmt: skip
+NOBODY = re.compile(r"(?i)example\.|@(test|localhost|domain|email)\.|noreply|no-reply|\.(png|jpg|gif|svg)$|"
+                    r"gserviceaccount|@\d|users\.noreply|sentry|iam\.")  # fmt: skip
 IBAN = re.compile(r"\b[A-Z]{2}\d{2}(?: ?[A-Z0-9]{4}){3,7}\b")
 CARD = re.compile(r"(?<![\w.])(?:\d{4}[ -]){3}\d{4}(?![\w.])")
 PHONE = re.compile(r"(?<![\w.])\+\d{1,3}[ (-]\d[\d ()-]{6,14}\d(?![\w.])")

@@ -10,8 +10,8 @@ from roadworthy.core.scan.finding import Hit, Rule
 from roadworthy.core.scan.subject import Subject
 
 LOOKS_BACK = frozenset({"shift", "rolling", "ewm", "diff", "pct_change", "expanding", "asfreq"})
-WHO = re.compile(r"(customer|client|user|patient|subject|session|device|card|account|machine|member|student)_?(id|no|nr)$",
-                 re.IGNORECASE)  # fmt: skip
+WHO = re.compile(r"(customer|client|user|patient|subject|session|device|card|account|machine|member|student)"
+                 r"_?(id|no|nr)$", re.IGNORECASE)  # fmt: skip
 SHUFFLED = frozenset({"KFold", "StratifiedKFold", "ShuffleSplit", "StratifiedShuffleSplit"})
 
 
@@ -64,8 +64,8 @@ RULE = Rule(
     level="warning",
     sure="medium",
     title="Rows that belong together were split at random",
-    why="The test rows lie between training rows of the same time or the same person. In production the model only has the "
-    "past, and meets people it never saw.",
+    why="The test rows lie between training rows of the same time or the same person. In production the model "
+    "only has the past, and meets people it never saw.",
     mend="Split by time (`TimeSeriesSplit`, a date) or by owner (`GroupKFold`, `groups=`).",
     source="https://scikit-learn.org/stable/modules/cross_validation.html",
     check=check,

@@ -24,8 +24,8 @@ NAMED = re.compile(
     r"(?i)\b[\w.]*(?:password|passwd|pwd|secret|api_?key|access_?key|auth_?token|access_?token|private_?key)[\w]*['\"\]]*"
     r"\s*[=:]\s*(?P<quote>['\"])(?P<value>[^'\"\s]{8,})(?P=quote)"
 )
-EMPTY = re.compile(r"(?i)your|example|change|placeholder|dummy|test|sample|secret$|password|xxx|\*\*|\.\.\.|<|>|\{|%s|env|todo|"
-                   r"replace|insert|none|null|token|key$|enter|fake|foo|abc|1234")  # fmt: skip
+EMPTY = re.compile(r"(?i)your|example|change|placeholder|dummy|test|sample|secret$|password|xxx|\*\*|\.\.\.|<|>|\{|"
+                   r"%s|env|replace|insert|none|null|token|key$|enter|fake|foo|abc|1234")  # fmt: skip
 
 
 def check(subject: Subject) -> Iterator[Hit]:

@@ -35,8 +35,8 @@ def across(folder: Folder) -> Iterator[Hit]:
                 continue
             if not _names(subject, node) & written:
                 where = "from outside" if fetched else "that this folder does not write"
-                yield Hit(node.lineno, f"{name} of a file {where}: it may run any code", "high" if fetched else "medium",
-                          subject.document.path)  # fmt: skip
+                found = f"{name} of a file {where}: it may run any code"
+                yield Hit(node.lineno, found, "high" if fetched else "medium", subject.document.path)
 
 
 def _safe(name: str, node: ast.Call) -> bool:
