@@ -76,7 +76,7 @@ def main() -> None:
         sys.exit("no notebook and no script in these folders")
     times = sorted(seconds for seconds, _ in results.values())
     median, most, longest = (1e3 * times[place] for place in (len(times) // 2, int(len(times) * 0.99), -1))
-    print(f"{len(times)} files: median {median:.1f} ms, 99 % within {most:.0f} ms, longest {longest:.0f} ms of processor")
+    print(f"{len(times)} files: processor time {median:.1f} ms (median), {most:.0f} (99 %), {longest:.0f} (longest)")
     if options.labels:
         said = labels_of(options.labels)
         found = {file.stem: rules for file, (_, rules) in results.items()}
