@@ -183,6 +183,8 @@ def _note_split(walk: Walk, call: Call, data: Value) -> None:
 def partition(walk: Walk, call: Call) -> Value:
     """Several parts of one array."""
     whole = merged(call.args[0]) if call.args and call.receiver is NOTHING else merged(call.receiver)
+    if not whole.rows and whole.objects:  # a data set of the program's own
+        whole = replace(whole, rows=united(*(root(f"of {each}") for each in sorted(whole.objects))))
     if not whole.rows:
         return NOTHING
     name = f"split {walk.key(call.node)}"

@@ -11,7 +11,7 @@ from dataclasses import replace
 from roadworthy.core.scan import calls
 from roadworthy.core.scan.calls import Call
 from roadworthy.core.scan.methods import hash_of, method
-from roadworthy.core.scan.store import store
+from roadworthy.core.scan.store import changed, store
 from roadworthy.core.scan.values import NOTHING, Columns, Value, join, joined, merged
 from roadworthy.core.scan.walk import DEEPEST, Definition, Scope, Walk
 
@@ -36,7 +36,8 @@ def call(walk: Walk, node: ast.Call, scope: Scope) -> Value:
         return _kept_in_place(walk, node, result, keywords, scope)
     callee = walk.evaluate(walk, node.func, scope)
     if callee.code >= 0:
-        return call_code(walk, walk.code[callee.code], callee.code, args, keywords, scope)
+        names = [each.id if isinstance(each, ast.Name) else "" for each in node.args]
+        return call_code(walk, walk.code[callee.code], callee.code, args, keywords, scope, names=names)
     if callee.objects and not callee.module:
         return _called_object(walk, node, callee, args)
     full = callee.module or (node.func.id if isinstance(node.func, ast.Name) else "")
@@ -83,6 +84,7 @@ def _kept_in_place(walk: Walk, node: ast.Call, result: Value, keywords: dict[str
     changes = func.attr in {"append", "extend", "insert", "add", "update", "add_"}
     if keywords.get("inplace", NOTHING).constant is True:
         store(walk, func.value, result, scope)
+        changed(walk, func.value, scope)
         return NOTHING
     if func.attr == "pop" and node.args and isinstance(node.args[0], ast.Constant):
         table = walk.evaluate(walk, func.value, scope)
@@ -120,6 +122,7 @@ def call_code(
     keywords: dict[str, Value],
     scope: Scope,
     own: str = "",
+    names: Sequence[str] = (),
 ) -> Value:
     """Follow one of the program's own functions with what it is given; a class gives an object."""
     walk.entered.add(number)
@@ -138,7 +141,16 @@ def call_code(
     else:
         walk.execute(walk, code.body, inner)
     walk.calls, walk.loops = walk.calls[:-1], before
+    _give_back(walk, code, names, inner, scope)
     return joined(walk.returned.pop())
+
+
+def _give_back(walk: Walk, code: Definition, names: Sequence[str], inner: Scope, scope: Scope) -> None:
+    """What a function changed in place is changed for its caller."""
+    if isinstance(code, ast.FunctionDef | ast.AsyncFunctionDef):
+        for parameter, name in zip((each.arg for each in code.args.args), names, strict=False):
+            if name and (id(inner.maps[0]), parameter) in walk.changed:
+                scope[name] = inner[parameter]
 
 
 def _bind(

@@ -20,6 +20,7 @@ def store(walk: Walk, target: ast.expr, value: Value, scope: Scope) -> None:
     match target:
         case ast.Name():
             scope[target.id] = value
+            walk.changed.discard((id(scope.maps[0]), target.id))
         case ast.Tuple() | ast.List():
             _unpack(walk, target, value, scope)
         case ast.Starred():
@@ -63,6 +64,7 @@ def _attribute(walk: Walk, target: ast.Attribute, value: Value, scope: Scope) ->
     base = walk.evaluate(walk, target.value, scope)
     if base.rows and not base.objects:
         store(walk, target.value, _with_column(base, value, target.attr, target), scope)
+        changed(walk, target.value, scope)
         return
     for each in base.objects:
         walk.attributes[each, target.attr] = value
@@ -81,6 +83,15 @@ def _subscript(walk: Walk, target: ast.Subscript, value: Value, scope: Scope) ->
         return
     name = index.constant if isinstance(index.constant, str) else ""
     store(walk, inner, _with_column(base, merged(value), name, target), scope)
+    changed(walk, inner, scope)
+
+
+def changed(walk: Walk, target: ast.expr, scope: Scope) -> None:
+    """Note that what a variable holds was changed in place: whoever gave it to a function has the change, too."""
+    while isinstance(target, ast.Subscript | ast.Attribute):
+        target = target.value
+    if isinstance(target, ast.Name):
+        walk.changed.add((id(scope.maps[0]), target.id))
 
 
 def _with_column(table: Value, value: Value, name: str, target: ast.expr) -> Value:

@@ -99,9 +99,12 @@ def elements(value: Value) -> Value:
     return replace(value, items=(), constant=None, column="", name="")
 
 
-def merged(value: Value) -> Value:
-    """A container and everything in it as one value."""
-    return replace(join(value, elements(value)), items=()) if value.items else value
+def merged(value: Value, depth: int = 4) -> Value:
+    """A container and everything in it as one value, lists of lists too."""
+    if not value.items:
+        return value
+    inner = joined(merged(each, depth - 1) if depth else replace(each, items=()) for _, each in value.items)
+    return replace(join(replace(value, items=()), inner), items=())
 
 
 def _items(

@@ -38,6 +38,7 @@ class Walk:
     order: int = 0
     attributes: dict[tuple[str, str], Value] = field(default_factory=dict)
     returned: list[list[Value]] = field(default_factory=list)
+    changed: set[tuple[int, str]] = field(default_factory=set)  # variables of a scope that were changed in place
 
     def key(self, node: ast.AST) -> str:
         """A name for what a node makes, by its place and the calls it is in."""

@@ -21,7 +21,7 @@ def check(subject: Subject) -> Iterator[Hit]:
     folded = [each.things for each in facts.tests() if each.folds]
     for pairs in judged.values():
         copied = next(((each, fit) for each, fits in pairs for fit in fits
-                       if each.scores and each.data.copies & fit.data.copies), None)  # fmt: skip
+                       if each.data.copies & fit.data.copies), None)  # fmt: skip
         if copied is not None:
             yield _hit(subject, *copied)
             continue
@@ -41,6 +41,7 @@ def _hit(subject: Subject, each: Evaluation, fit: Fit) -> Hit:
         each.line,
         f"the model is judged on {how} that it was trained on ({subject.say(fit.line)})"
         + ("" if copies else ", and on no others"),
+        None if each.scores else "medium",
     )
 
 
