@@ -26,13 +26,12 @@ from roadworthy.core.scan.walk import Walk, with_statistics
 
 # Functions that make another table of one, with a statistic of all its rows in each.
 SCALES = frozenset({"scale", "minmax_scale", "robust_scale", "maxabs_scale", "quantile_transform", "power_transform",
-                    "zscore"})  # fmt: skip
+                    "zscore", "qcut"})  # fmt: skip
 PARTITIONS = frozenset({"split", "array_split", "randomSplit", "chunk", "partition", "tensor_split"})
 # Data that stands in the program itself: no table of anybody's.
 MADE = frozenset({"array", "asarray", "reshape"})
-EMPTY = frozenset(
-    {"zeros", "ones", "empty", "full", "linspace", "arange", "meshgrid", "zeros_like", "ones_like", "eye"}
-)
+EMPTY = frozenset({"zeros", "ones", "empty", "full", "linspace", "arange", "meshgrid", "zeros_like", "ones_like",
+                   "eye", "date_range", "bdate_range", "timedelta_range"})  # fmt: skip
 NO_DATA = re.compile(
     r"(?i)model|pretrained|network|config|estimator|client|session|classifier|tokenizer|optimizer|resnet|vgg"
 )

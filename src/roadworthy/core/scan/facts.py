@@ -111,7 +111,7 @@ class Facts:
 
     def transforms_only(self, ids: frozenset[str]) -> bool:
         """Whether each of these is a transformer, so that fitting it trains no model."""
-        kinds = self.kinds(ids)
+        kinds = self.kinds(self.with_parts(ids))
         return bool(kinds) and kinds <= LEARNERS | HARMLESS | CONTAINERS
 
     def trainings(self) -> Iterator[Fit]:
