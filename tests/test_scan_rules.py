@@ -19,7 +19,7 @@ IDS = [rule.id for rule in RULES]
 def scanned(folder: Path) -> tuple[Reading, list[Finding]]:
     """What is read of a folder, and what all rules find in it."""
     reading = read_folder(folder)
-    assert reading.remarks == []
+    assert reading.remarks == [] or folder.parent.name == "unreadable-code"
     return reading, findings(reading.folder)
 
 

@@ -65,9 +65,7 @@ def read_folder(path: Path) -> Reading:
         subjects.append(Subject(read))
     if not subjects:
         raise InputError(f"there is no notebook and no script to read in {path}", hint="expected .ipynb or .py files")
-    remarks += [
-        (each.document.path, why) for each in subjects for why in (*each.document.remarks, *each.document.parts[1])
-    ]
+    remarks += [(each.document.path, why) for each in subjects for why in _unread(each.document)]
     folder = Folder(tuple(subjects), frozenset(files), environment, frozenset(sys.stdlib_module_names), tables)
     return Reading(folder, remarks)
 
@@ -86,6 +84,10 @@ def _files(folder: Path, remarks: list[tuple[str, str]]) -> Iterator[tuple[str, 
                 return
             path = Path(at, name)
             yield path.relative_to(folder).as_posix(), path
+
+
+def _unread(document: Document) -> list[str]:
+    return [*document.remarks, *(why for _, why in document.parts[1])]
 
 
 def _hidden(name: str) -> bool:

@@ -62,18 +62,19 @@ class Document:
         return [line for cell in self.cells for line in cell.text.split("\n")]
 
     @cached_property
-    def parts(self) -> tuple[tuple[ast.Module, ...], tuple[str, ...]]:
-        """The tree of each cell that can be read, with line numbers of the whole file; what cannot be read, and why."""
-        trees, unread = [], []
+    def parts(self) -> tuple[tuple[ast.Module, ...], tuple[tuple[int, str], ...]]:
+        """The tree of each cell that can be read, with line numbers of the whole file; the others' lines, and why."""
+        trees: list[ast.Module] = []
+        unread: list[tuple[int, str]] = []
         if self.language != "python":
             return (), ()
         for cell, start in zip(self.cells, self.starts, strict=True):
             if not cell.code:
                 continue
             tree = parsed(cell.text)
-            if isinstance(tree, str):
+            if isinstance(tree, tuple):
                 where = f"cell {cell.number}, " if self.kind == "notebook" else ""
-                unread.append(f"{where}{tree}")
+                unread.append((start + tree[0], f"{where}line {tree[0]}: {tree[1]}"))
             else:
                 trees.append(ast.increment_lineno(tree, start) if start else tree)
         return tuple(trees), tuple(unread)
@@ -89,8 +90,8 @@ class Document:
         return tuple(sorted(ast.walk(self.tree), key=lambda node: getattr(node, "lineno", 0)))
 
     def place(self, line: int) -> Place:
-        """The place of a line of the whole file."""
-        if self.kind == "script":
+        """The place of a line of the whole file; 0 is the file as a whole."""
+        if self.kind == "script" or not line:
             return Place(0, line)
         at = max(bisect_right(self.starts, line - 1) - 1, 0)
         return Place(self.cells[at].number, line - self.starts[at])

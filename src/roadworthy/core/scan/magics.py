@@ -54,16 +54,16 @@ def modern(text: str) -> str:
     return "\n".join(lines)
 
 
-def parsed(text: str) -> ast.Module | str:
-    """The syntax tree of a cell, read as it is, without magics, or as Python 2; or why it cannot be read."""
-    reason = ""
+def parsed(text: str) -> ast.Module | tuple[int, str]:
+    """The syntax tree of a cell, read as it is, without magics, or as Python 2; else the line and why it cannot be."""
+    reason = (1, "")
     for attempt in (str, plain, lambda each: modern(plain(each))):
         try:
             with warnings.catch_warnings():
                 warnings.simplefilter("ignore")  # an odd escape in a text is the author's affair
                 return ast.parse(attempt(text))
         except SyntaxError as error:
-            reason = reason or f"line {error.lineno}: {error.msg}"
+            reason = reason if reason[1] else (error.lineno or 1, error.msg)
         except (ValueError, RecursionError, MemoryError) as error:  # a null byte; an expression nested a thousand deep
-            reason = reason or str(error) or type(error).__name__
+            reason = reason if reason[1] else (1, str(error) or type(error).__name__)
     return reason

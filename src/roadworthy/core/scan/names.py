@@ -32,6 +32,7 @@ UNDERSAMPLERS = _named("""
     RandomUnderSampler NearMiss TomekLinks EditedNearestNeighbours ClusterCentroids NeighbourhoodCleaningRule
     OneSidedSelection InstanceHardnessThreshold AllKNN CondensedNearestNeighbour
 """)
+BASELINES = _named("DummyClassifier DummyRegressor")
 # What groups, thins or looks for neighbours and outliers has no outcome that it could have seen before.
 UNSUPERVISED = _named("""
     KMeans MiniBatchKMeans DBSCAN OPTICS AgglomerativeClustering SpectralClustering Birch MeanShift AffinityPropagation

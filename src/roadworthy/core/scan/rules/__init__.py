@@ -35,14 +35,15 @@ from roadworthy.core.scan.rules import (
     training_serving_skew,
     undeclared_dependencies,
     unpinned_dependencies,
+    unreadable_code,
     unsafe_load,
 )
 
 _MODULES = (
     preprocessing_before_split, fitted_on_test, train_test_overlap, test_set_reused, random_split_of_ordered_rows,
     outcome_in_features, no_held_out_rows, accuracy_on_rare_classes, no_baseline, threshold_untouched,
-    secret_in_code, personal_data_in_output, personal_data_in_file, unsafe_load, execution_order, no_seed,
-    undeclared_dependencies, unpinned_dependencies, absolute_path, data_without_version, asks_at_keyboard,
+    secret_in_code, personal_data_in_output, personal_data_in_file, unsafe_load, unreadable_code, execution_order,
+    no_seed, undeclared_dependencies, unpinned_dependencies, absolute_path, data_without_version, asks_at_keyboard,
     commented_out_switch, copied_cells, constants_in_code, spreadsheet_export, preprocessing_not_saved,
     training_serving_skew, silent_except, rows_dropped, no_tests, silenced_warnings, latency_not_measured,
     long_notebook,

@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from roadworthy.core.scan.facts import Evaluation, Facts, Fit, met_in_training
 from roadworthy.core.scan.finding import Hit, Rule, Sure
+from roadworthy.core.scan.names import CONTAINERS
 from roadworthy.core.scan.rows import Rows, overlap
 from roadworthy.core.scan.subject import Subject
 
@@ -24,7 +25,9 @@ def check(subject: Subject) -> Iterator[Hit]:
 
 def fitted(what: str) -> str:
     """What took a statistic, as a sentence begins: `StandardScaler is fitted on`."""
-    return f"{what} is fitted on" if what[:1].isupper() else f"a statistic ({what}) is taken of"
+    if what[:1].isupper() or what in CONTAINERS:
+        return f"{what} is fitted on"
+    return "a statistic is taken of" if what == "statistic" else f"a statistic ({what}) is taken of"
 
 
 def _inside_training(facts: Facts, rows: Rows) -> bool:
