@@ -158,7 +158,7 @@ def train_test_split(walk: Walk, call: Call) -> Value:
     if size.constant is None and size is not NOTHING:
         name = f"split {walk.key(call.node)}"
     walk.facts.made_in.setdefault(name, walk.loops)
-    _note_split(walk, call, joined(call.given))
+    _note_split(walk, call)
     parts: list[tuple[object, Value]] = []
     for each in call.args:
         whole = merged(each)
@@ -172,9 +172,9 @@ def train_test_split(walk: Walk, call: Call) -> Value:
     return Value(items=tuple(parts))
 
 
-def _note_split(walk: Walk, call: Call, data: Value) -> None:
+def _note_split(walk: Walk, call: Call) -> None:
     ordered = call.keywords.get("shuffle", NOTHING).constant is False
-    split = Split(call.name, data, frozenset(call.keywords), not ordered, call.node.lineno)
+    split = Split(frozenset(call.keywords), not ordered, call.node.lineno)
     if split not in walk.facts.splits:
         walk.facts.splits.append(split)
 
@@ -189,7 +189,7 @@ def partition(walk: Walk, call: Call) -> Value:
     name = f"split {walk.key(call.node)}"
     walk.facts.made_in.setdefault(name, walk.loops)
     if call.name in SPLITS:
-        _note_split(walk, call, whole)
+        _note_split(walk, call)
     parts = tuple((place, replace(whole, rows=narrowed(whole.rows, name, str(place)))) for place in range(5))
     return Value(items=parts)
 

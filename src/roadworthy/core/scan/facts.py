@@ -57,8 +57,6 @@ class Evaluation:
 class Split:
     """Rows were split; `keywords` are the arguments given by name."""
 
-    how: str
-    data: Value
     keywords: frozenset[str]
     shuffled: bool
     line: int

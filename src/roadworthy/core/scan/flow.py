@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import ast
 from collections import ChainMap
+from collections.abc import Iterator
 
 from roadworthy.core.scan.document import Document
 from roadworthy.core.scan.expressions import evaluate
@@ -25,17 +26,17 @@ def facts_of(document: Document) -> Facts:
     scope: Scope = ChainMap({})
     for statement in document.tree.body:
         walk.execute(walk, [statement], scope)
-    for number, definition in enumerate(list(walk.code)):
-        if number not in walk.entered and not isinstance(definition, ast.Lambda):
-            _enter_uncalled(walk, number, definition, scope)
+    for definition in list(walk.code):
+        for code, own in _uncalled(walk, definition):
+            call_code(walk, code, [], {}, scope, own=own)
     return walk.facts
 
 
-def _enter_uncalled(walk: Walk, number: int, definition: Definition, scope: Scope) -> None:
-    """A function that nobody calls here is walked with parameters that nothing is known of."""
+def _uncalled(walk: Walk, definition: Definition) -> Iterator[tuple[Definition, str]]:
+    """Functions that nobody calls here, and whose they are: nothing is known of their parameters."""
     if isinstance(definition, ast.ClassDef):
-        for each in definition.body:
-            if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef):
-                call_code(walk, each, len(walk.code), [], {}, scope, own=walk.thing(definition, definition.name))
-        return
-    call_code(walk, definition, number, [], {}, scope)
+        own = walk.thing(definition, definition.name)
+        methods = (each for each in definition.body if isinstance(each, ast.FunctionDef | ast.AsyncFunctionDef))
+        yield from ((each, own) for each in methods if id(each) not in walk.entered)
+    elif id(definition) not in walk.entered and not isinstance(definition, ast.Lambda):
+        yield definition, ""

@@ -10,7 +10,7 @@ from dataclasses import replace
 
 from roadworthy.core.scan import calls
 from roadworthy.core.scan.calls import Call
-from roadworthy.core.scan.methods import hash_of, method
+from roadworthy.core.scan.methods import method
 from roadworthy.core.scan.store import changed, store
 from roadworthy.core.scan.values import NOTHING, Columns, Value, join, joined, merged
 from roadworthy.core.scan.walk import DEEPEST, Definition, Scope, Walk
@@ -30,14 +30,14 @@ def call(walk: Walk, node: ast.Call, scope: Scope) -> Value:
             )
         own = _own_method(walk, receiver, node.func.attr)
         if own is not None:
-            return call_code(walk, own[0], own[1], args, keywords, scope, own=own[2])
+            return call_code(walk, own[0], args, keywords, scope, own=own[1])
         given = args if keywords.get("axis", NOTHING).constant == 1 else _applied(walk, receiver, args, scope)
         result = method(walk, Call(node, node.func.attr, given, keywords, receiver))
         return _kept_in_place(walk, node, result, keywords, scope)
     callee = walk.evaluate(walk, node.func, scope)
     if callee.code >= 0:
         names = [each.id if isinstance(each, ast.Name) else "" for each in node.args]
-        return call_code(walk, walk.code[callee.code], callee.code, args, keywords, scope, names=names)
+        return call_code(walk, walk.code[callee.code], args, keywords, scope, names=names)
     if callee.objects and not callee.module:
         return _called_object(walk, node, callee, args)
     full = callee.module or (node.func.id if isinstance(node.func, ast.Name) else "")
@@ -58,21 +58,19 @@ def _arguments(walk: Walk, node: ast.Call, scope: Scope) -> list[Value]:
 def _applied(walk: Walk, receiver: Value, args: Sequence[Value], scope: Scope) -> list[Value]:
     """Functions given to `apply` and `map` are followed, with the receiver for their first argument."""
     return [
-        call_code(walk, walk.code[each.code], each.code, [receiver], {}, scope)
-        if each.code >= 0 and receiver.rows
-        else each
+        call_code(walk, walk.code[each.code], [receiver], {}, scope) if each.code >= 0 and receiver.rows else each
         for each in args
     ]
 
 
-def _own_method(walk: Walk, receiver: Value, name: str) -> tuple[Definition, int, str] | None:
-    """A method of a class of the program: its code, its number and whose it is."""
+def _own_method(walk: Walk, receiver: Value, name: str) -> tuple[Definition, str] | None:
+    """A method of a class of the program, and whose it is."""
     for each in receiver.objects:
         thing = walk.facts.things.get(each)
         kind = walk.code[thing.code] if thing is not None and thing.code >= 0 else None
         for item in kind.body if isinstance(kind, ast.ClassDef) else ():
             if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and item.name == name:
-                return item, -abs(hash_of(f"{item.lineno}")), each
+                return item, each
     return None
 
 
@@ -117,7 +115,6 @@ def _called_object(walk: Walk, node: ast.Call, callee: Value, args: Sequence[Val
 def call_code(
     walk: Walk,
     code: Definition,
-    number: int,
     args: Sequence[Value],
     keywords: dict[str, Value],
     scope: Scope,
@@ -125,9 +122,9 @@ def call_code(
     names: Sequence[str] = (),
 ) -> Value:
     """Follow one of the program's own functions with what it is given; a class gives an object."""
-    walk.entered.add(number)
+    walk.entered.add(id(code))
     if isinstance(code, ast.ClassDef):
-        return _instance(walk, code, number, args, keywords, scope)
+        return _instance(walk, code, args, keywords, scope)
     place = f"{code.lineno}:{code.col_offset}"
     if len(walk.calls) >= DEEPEST or any(each.startswith(f"{place}<") for each in walk.calls):
         return joined(map(merged, args))
@@ -172,14 +169,12 @@ def _bind(
     inner.maps[0].update({name: value for name, value in keywords.items() if name in inner.maps[0]})
 
 
-def _instance(
-    walk: Walk, code: ast.ClassDef, number: int, args: Sequence[Value], keywords: dict[str, Value], scope: Scope
-) -> Value:
+def _instance(walk: Walk, code: ast.ClassDef, args: Sequence[Value], keywords: dict[str, Value], scope: Scope) -> Value:
     given = joined([merged(each) for each in (*args, *keywords.values())])
     bases = [ast.unparse(base).rsplit(".", 1)[-1] for base in code.bases]
     kind = "Module" if any(base.endswith(("Module", "Model", "Net", "Layer")) for base in bases) else code.name
-    made = walk.thing(code, kind, parts=given.objects, code=number)
+    made = walk.thing(code, kind, parts=given.objects, code=walk.code.index(code))
     for item in code.body:
         if isinstance(item, ast.FunctionDef) and item.name == "__init__":
-            call_code(walk, item, -abs(hash_of(f"{item.lineno}")), args, keywords, scope, own=made)
+            call_code(walk, item, args, keywords, scope, own=made)
     return Value(given.rows, given.learned, copies=given.copies, objects=frozenset({made}))

@@ -68,7 +68,7 @@ def _models(walk: Walk, call: Call) -> tuple[frozenset[str], Value]:
     first = data_of(first)
     made = receiver.objects or frozenset({walk.thing(call.node.func, f"name:{ast.unparse(call.node.func)[:60]}")})
     if not receiver.objects and receiver.name:
-        made = frozenset({_named(walk, receiver.name)})
+        made = frozenset({walk.unknown(receiver.name)})
     data = first if first.rows else Value(receiver.rows, receiver.learned, copies=receiver.copies)
     return made, data
 
@@ -79,17 +79,6 @@ def data_of(value: Value) -> Value:
     if whole.rows or not whole.objects:
         return whole
     return replace(whole, rows=united(*(root(f"of {each} as {whole.name}") for each in sorted(whole.objects))))
-
-
-def _named(walk: Walk, name: str) -> str:
-    """The thing that an unknown variable stands for."""
-    node = ast.Name(name, lineno=0, col_offset=abs(hash_of(name)))
-    return walk.thing(node, "?")
-
-
-def hash_of(name: str) -> int:
-    """A number of a name that is the same in every run."""
-    return int.from_bytes(name.encode()[:12].ljust(12, b"\0"), "big")
 
 
 def fit(walk: Walk, call: Call) -> Value:
@@ -170,7 +159,7 @@ def predict(walk: Walk, call: Call) -> Value:
     things = call.receiver.objects
     if not things:
         named = call.receiver.name
-        things = frozenset({_named(walk, named)}) if named else frozenset()
+        things = frozenset({walk.unknown(named)}) if named else frozenset()
     if not data.rows or not things:
         return Value(data.rows, predicts=data.predicts)
     number = walk.judge(things, data, call.node, call.name)

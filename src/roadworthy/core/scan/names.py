@@ -43,9 +43,6 @@ FOLDS = _named("""
     KFold StratifiedKFold GroupKFold StratifiedGroupKFold RepeatedKFold RepeatedStratifiedKFold ShuffleSplit
     StratifiedShuffleSplit GroupShuffleSplit TimeSeriesSplit LeaveOneOut LeavePOut LeaveOneGroupOut PredefinedSplit
 """)
-RANDOM_FOLDS = _named("""
-    ShuffleSplit StratifiedShuffleSplit RepeatedKFold RepeatedStratifiedKFold StratifiedKFold
-""")
 SEARCHES = _named("GridSearchCV RandomizedSearchCV BayesSearchCV HalvingGridSearchCV HalvingRandomSearchCV")
 SPLITS = _named("train_test_split random_split train_val_test_split multilabel_train_test_split")
 CROSS_VALIDATIONS = _named("cross_val_score cross_validate cross_val_predict")
@@ -64,7 +61,6 @@ SCORES = _named("""
     mean_tweedie_deviance mean_pinball_loss rmse mape mse mae crosstab plot_confusion_matrix
     plot_roc_curve plot_precision_recall_curve
 """)
-CLASSIFIER_SCORES = _named("precision_score recall_score f1_score classification_report confusion_matrix fbeta_score")
 PREDICTS = _named("""
     predict predict_proba predict_classes predict_log_proba decision_function predict_generator predict_on_batch
     evaluate score evaluate_generator test_on_batch

@@ -52,8 +52,3 @@ def _shared(one: Path, other: Path) -> bool:
         return False
     known = dict(one.parts)
     return all(known.get(split, part) == part for split, part in other.parts)
-
-
-def splits_of(rows: Rows) -> frozenset[str]:
-    """The splits that these rows come from."""
-    return frozenset(split for path in rows for split, _ in path.parts)

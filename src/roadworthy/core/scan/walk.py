@@ -29,9 +29,8 @@ class Walk:
     evaluate: Evaluate
     execute: Execute
     facts: Facts = field(default_factory=Facts)
-    aliases: dict[str, str] = field(default_factory=dict)  # imported names in full
     code: list[Definition] = field(default_factory=list)
-    entered: set[int] = field(default_factory=set)  # functions that were followed
+    entered: set[int] = field(default_factory=set)  # the nodes of functions that were followed
     loops: tuple[str, ...] = ()
     calls: tuple[str, ...] = ()
     steps: int = 0
@@ -52,6 +51,12 @@ class Walk:
             line = int(getattr(node, "lineno", 0))
             self.facts.things[name] = Thing(name, kind, line, self.loops, parts, code)
         return name
+
+    def unknown(self, name: str) -> str:
+        """The object that a variable of unknown origin is."""
+        made = f"name {name}"
+        self.facts.things.setdefault(made, Thing(made, "?", 0, ()))
+        return made
 
     def fit(self, things: frozenset[str], data: Value, target: Value, node: ast.AST) -> None:
         """Note that models were fitted on data."""
