@@ -9,7 +9,7 @@ from dataclasses import replace
 
 from roadworthy.core.scan import calls
 from roadworthy.core.scan.following import call
-from roadworthy.core.scan.names import BUILT_IN
+from roadworthy.core.scan.names import BUILT_IN, MODULES
 from roadworthy.core.scan.rows import Rows, narrowed
 from roadworthy.core.scan.store import part_of, store
 from roadworthy.core.scan.values import NOTHING, Columns, Value, elements, join, joined, merged
@@ -39,6 +39,8 @@ def _name(walk: Walk, node: ast.Name, scope: Scope) -> Value:
     value = scope.get(node.id)
     if value is None:
         # Nothing is known of it: another file, a cell that was taken out. It may well be data.
+        if node.id in MODULES:
+            return Value(module=MODULES[node.id])
         return NOTHING if node.id in BUILT_IN else Value(walk.fresh(f"name {node.id}"), name=node.id)
     return value if value.name == node.id else replace(value, name=node.id)
 

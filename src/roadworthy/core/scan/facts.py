@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from roadworthy.core.scan.names import CONTAINERS, HARMLESS, LEARNERS
+from roadworthy.core.scan.names import BASELINES, CONTAINERS, HARMLESS, LEARNERS, NETWORKS, UNSUPERVISED
 from roadworthy.core.scan.rows import NONE, Rows, overlap, united
 from roadworthy.core.scan.values import Value
 
@@ -36,6 +36,7 @@ class Fit:
     line: int
     loops: Loops
     order: int = 0  # its place among all fits and evaluations, as the program runs
+    alone: bool = False  # given rows and no outcome
 
 
 @dataclass(slots=True)
@@ -128,6 +129,12 @@ class Facts:
         own = [fit for fit in self.trainings() if fit.things & each.things]
         before = [fit for fit in own if fit.order < each.order]
         return [max(before, key=lambda fit: fit.order)] if before else own
+
+    def unsupervised(self, each: Evaluation) -> bool:
+        """Whether a model that was evaluated has no outcome to be right about, or is there to be compared with."""
+        kinds = self.kinds(each.things)
+        alone = any(fit.alone for fit in self.training_of(each)) and not kinds & NETWORKS
+        return alone or bool(kinds & (UNSUPERVISED | BASELINES))
 
     def related(self, left: frozenset[str], right: frozenset[str]) -> bool:
         """Whether these are one model, or one is made of the other."""

@@ -91,7 +91,8 @@ def fit(walk: Walk, call: Call) -> Value:
         _note_transformation(walk, things, call, data)
         return call.receiver
     target = call.argument(1, "y")
-    walk.fit(things, data, target, call.node)
+    alone = len(call.args) == 1 and not {"y", "sample_weight"} & call.keywords.keys()
+    walk.fit(things, data, target, call.node, alone=alone)
     _validation(walk, things, call)
     return Value(objects=things)
 

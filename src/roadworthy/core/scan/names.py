@@ -33,11 +33,12 @@ UNDERSAMPLERS = _named("""
     OneSidedSelection InstanceHardnessThreshold AllKNN CondensedNearestNeighbour
 """)
 BASELINES = _named("DummyClassifier DummyRegressor")
-# What groups, thins or looks for neighbours and outliers has no outcome that it could have seen before.
+# What groups, thins, looks for outliers or goes on with a series has no outcome that it could have seen before.
 UNSUPERVISED = _named("""
     KMeans MiniBatchKMeans DBSCAN OPTICS AgglomerativeClustering SpectralClustering Birch MeanShift AffinityPropagation
     GaussianMixture BayesianGaussianMixture HDBSCAN KModes KPrototypes NearestNeighbors IsolationForest
-    LocalOutlierFactor EllipticEnvelope OneClassSVM KernelDensity ImageDataGenerator SOM MiniSom LinkageModel
+    LocalOutlierFactor EllipticEnvelope OneClassSVM KernelDensity ImageDataGenerator MiniSom Prophet ARIMA SARIMAX
+    AutoARIMA ExponentialSmoothing Holt
 """)
 FOLDS = _named("""
     KFold StratifiedKFold GroupKFold StratifiedGroupKFold RepeatedKFold RepeatedStratifiedKFold ShuffleSplit
@@ -93,3 +94,10 @@ BUILT_IN = _named("""
     staticmethod str sum super tuple type vars zip Ellipsis NotImplemented __file__ __name__ Exception ValueError
     TypeError KeyError IndexError StopIteration RuntimeError NotImplementedError AssertionError ImportError OSError
 """)
+# Modules that a file may get by a star import, by the names that everybody gives them.
+MODULES = {
+    "np": "numpy", "pd": "pandas", "plt": "matplotlib.pyplot", "sns": "seaborn", "tf": "tensorflow", "torch": "torch",
+    "nn": "torch.nn", "keras": "keras", "sklearn": "sklearn", "sm": "statsmodels.api", "scipy": "scipy", "os": "os",
+    "math": "math", "random": "random", "re": "re", "sys": "sys", "json": "json", "time": "time",
+}  # fmt: skip
+NETWORKS = _named("Sequential Model Module Booster Functional ?")

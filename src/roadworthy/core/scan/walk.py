@@ -58,9 +58,11 @@ class Walk:
         self.facts.things.setdefault(made, Thing(made, "?", 0, ()))
         return made
 
-    def fit(self, things: frozenset[str], data: Value, target: Value, node: ast.AST) -> None:
-        """Note that models were fitted on data."""
-        self.facts.fits.append(Fit(things, data, target, int(getattr(node, "lineno", 0)), self.loops, self.next()))
+    def fit(self, things: frozenset[str], data: Value, target: Value, node: ast.AST, *, alone: bool = False) -> None:
+        """Note that models were fitted on data; `alone` without an outcome."""
+        self.facts.fits.append(
+            Fit(things, data, target, int(getattr(node, "lineno", 0)), self.loops, self.next(), alone)
+        )
 
     def next(self) -> int:
         """The place of the next fit or evaluation."""

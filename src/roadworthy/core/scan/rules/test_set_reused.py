@@ -7,7 +7,6 @@ from collections.abc import Iterator
 
 from roadworthy.core.scan.facts import Evaluation, Facts, all_trained_on
 from roadworthy.core.scan.finding import Hit, Rule
-from roadworthy.core.scan.names import BASELINES, UNSUPERVISED
 from roadworthy.core.scan.rows import overlap
 from roadworthy.core.scan.subject import Subject
 from roadworthy.core.scan.walk import varies
@@ -55,7 +54,7 @@ def _untouched(each: Evaluation, reused: list[Evaluation]) -> bool:
 
 
 def _judges(facts: Facts, each: Evaluation) -> bool:
-    if facts.kinds(each.things) & (UNSUPERVISED | BASELINES):
+    if facts.unsupervised(each):
         return False
     return not any(all_trained_on(each.data, fit.data) for fit in facts.training_of(each))
 

@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from roadworthy.core.scan.facts import Evaluation, Fit, all_trained_on
 from roadworthy.core.scan.finding import Hit, Rule
-from roadworthy.core.scan.names import BASELINES, UNSUPERVISED
 from roadworthy.core.scan.subject import Subject
 
 
@@ -16,7 +15,7 @@ def check(subject: Subject) -> Iterator[Hit]:
     judged: dict[int, list[tuple[Evaluation, list[Fit]]]] = {}
     for each in facts.tests():
         fits = facts.training_of(each)
-        if fits and not facts.kinds(each.things) & (UNSUPERVISED | BASELINES):
+        if fits and not facts.unsupervised(each):
             judged.setdefault(fits[0].order, []).append((each, fits))
     folded = [each.things for each in facts.tests() if each.folds]
     for pairs in judged.values():
