@@ -16,7 +16,7 @@ NEAR = 6  # lines around it that may count
 
 def check(subject: Subject) -> Iterator[Hit]:
     """Each read that skips bad lines, and each `dropna` of whole rows that nothing around it counts."""
-    document = subject.document
+    document, kept = subject.document, _kept(subject)
     for name, node in subject.calls:
         told = {each.arg: each.value.value for each in node.keywords if isinstance(each.value, ast.Constant)}
         if any(told.get(key) in values for key, values in SKIPS.items() if key in told):
@@ -26,14 +26,21 @@ def check(subject: Subject) -> Iterator[Hit]:
             cell = document.cell_at(node.lineno)
             lines = document.lines[max(node.lineno - NEAR, 0) : node.lineno + NEAR]
             around = cell.text if cell is not None and document.kind == "notebook" else "\n".join(lines)
-            if not given - {"inplace", "how"} and _of_a_table(node) and not COUNTED.search(around):
+            if not given - {"inplace", "how"} and id(node) in kept and not COUNTED.search(around):
                 yield Hit(node.lineno, "rows with anything missing are dropped, and not counted")
 
 
-def _of_a_table(node: ast.Call) -> bool:
-    """Whether it is called on a table, not on one column for a picture."""
-    func = node.func
-    return isinstance(func, ast.Attribute) and isinstance(func.value, ast.Name)
+def _kept(subject: Subject) -> set[int]:
+    """The calls on a table whose result is kept, by the identity of their nodes: no number of one column for a picture."""
+    kept: set[int] = set()
+    for node in subject.document.nodes:
+        value = node.value if isinstance(node, ast.Assign | ast.AnnAssign | ast.Expr | ast.Return) else None
+        while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
+            names_a_table = isinstance(value.func.value, ast.Name)
+            if names_a_table and (not isinstance(node, ast.Expr) or any(each.arg == "inplace" for each in value.keywords)):
+                kept.add(id(value))
+            value = value.func.value
+    return kept
 
 
 RULE = Rule(
