@@ -31,13 +31,13 @@ def check(subject: Subject) -> Iterator[Hit]:
 
 
 def _kept(subject: Subject) -> set[int]:
-    """The calls on a table whose result is kept, by the identity of their nodes: no number of one column for a picture."""
+    """The calls on a table whose result is kept, by the identity of their nodes. A picture of what is there is not kept."""
     kept: set[int] = set()
     for node in subject.document.nodes:
         value = node.value if isinstance(node, ast.Assign | ast.AnnAssign | ast.Expr | ast.Return) else None
         while isinstance(value, ast.Call) and isinstance(value.func, ast.Attribute):
-            names_a_table = isinstance(value.func.value, ast.Name)
-            if names_a_table and (not isinstance(node, ast.Expr) or any(each.arg == "inplace" for each in value.keywords)):
+            in_place = any(each.arg == "inplace" for each in value.keywords)
+            if isinstance(value.func.value, ast.Name) and (in_place or not isinstance(node, ast.Expr)):
                 kept.add(id(value))
             value = value.func.value
     return kept
