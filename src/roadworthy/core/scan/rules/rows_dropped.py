@@ -31,7 +31,7 @@ def check(subject: Subject) -> Iterator[Hit]:
 
 
 def _kept(subject: Subject) -> set[int]:
-    """The calls on a table whose result is kept, by the identity of their nodes. A picture of what is there is not kept."""
+    """The calls on a table whose result is kept, by the identity of their nodes; what is drawn or printed is not."""
     kept: set[int] = set()
     for node in subject.document.nodes:
         value = node.value if isinstance(node, ast.Assign | ast.AnnAssign | ast.Expr | ast.Return) else None
