@@ -178,7 +178,7 @@ class FakeDesk:
         """A row that has what every payment has; all else needs care."""
         try:
             row = json.loads(body)
-        except ValueError:
+        except (ValueError, RecursionError):
             return None
         return row if isinstance(row, dict) and isinstance(row.get("tx_amount"), float) else None
 
