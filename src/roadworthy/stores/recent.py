@@ -39,9 +39,12 @@ class RecentIds:
     def note(self, number: int, keys: Sequence[int]) -> None:
         """Take the prefixes of the entry of this number, in the order of its records."""
         known, at = self._new, number << ROOM
-        for place, key in enumerate(keys, at):
-            before = known.get(key)
-            known[key] = place if before is None else (*_all(before), place)
+        if known.keys().isdisjoint(keys) and len(set(keys)) == len(keys):  # as almost always
+            known.update(zip(keys, range(at, at + len(keys)), strict=True))
+        else:
+            for place, key in enumerate(keys, at):
+                before = known.get(key)
+                known[key] = place if before is None else (*_all(before), place)
         self._seen = number
 
     def forget(self, number: int, keys: Sequence[int]) -> None:
@@ -54,11 +57,10 @@ class RecentIds:
 
     def find(self, keys: Iterable[int]) -> set[int]:
         """The places of all records whose prefix is among `keys`."""
-        found: set[int] = set()
+        wanted, found = set(keys), set[int]()
         for known in (self._new, self._moving):
-            for key in keys:
-                if (places := known.get(key)) is not None:
-                    found.update(_all(places))
+            for key in known.keys() & wanted:
+                found.update(_all(known.get(key, ())))
         return found
 
     def catch_up(self, connection: sqlite3.Connection, where: str) -> None:
