@@ -88,12 +88,12 @@ def test_a_plan_says_what_a_rate_needs_and_writes_nothing(plan, place, short, mo
     assert (parts["model calls"], parts["review labour"]) == (0, None)
     assert parts["retraining"] > 0
     assert made["cost_per_1000"]["unknown"] == ["review labour"]
-    assert made["gate"] == {"line": "cost_per_1000 <= 0.05", "verdict": "not enough data"}
+    assert made["gates"] == [{"line": "cost_per_1000 <= 20", "verdict": "not enough data"}]
     assert sum(load["decisions"] for load in made["loads"]) > 20
     show(made)
     out = capsysbinary.readouterr().out.decode()
     for words in ("knee", "workers   1 on 1 core", "memory", "storage", "latency of one worker", "at least",
-                  "without review labour, which nobody knows", "gate      cost_per_1000 <= 0.05: not enough data",
+                  "without review labour, which nobody knows", "gate      cost_per_1000 <= 20: not enough data",
                   "the newest 2,000 rows of snapshot"):  # fmt: skip
         assert words in out
 

@@ -287,6 +287,21 @@ class FakeApp:
         """One metric."""
         return [Family("roadworthy_halted", "gauge", "1 while the system is halted", [({"system": "card-fraud"}, 0)])]
 
+    def gates(self, release: str) -> dict[str, Any]:
+        """A release that passes, and one that does not."""
+        if release not in {"aa", "bb"}:
+            raise NotFound(f"there is no release '{release}'", hint=nearest(release, ("aa", "bb")))
+        verdict = "pass" if release == "aa" else "not enough data"
+        line = {"gate": "average_precision >= 0.50", "verdict": verdict, "kept": release == "aa", "why": "",
+                "measured": None, "evidence": "", "waiver": None}  # fmt: skip
+        return {"release": digest(release), "system": "card-fraud", "at": "2018-10-02T09:00:00Z", "verdict": verdict,
+                "pass": release == "aa", "lines": [line], "waivers": [], "evidence": {}}  # fmt: skip
+
+    def evidence(self, system: str) -> dict[str, Any]:
+        """A system whose live release has no evidence yet."""
+        self._known(self.reports, system)
+        return {"system": system, "release": digest("aa"), "documents": [], "gates": self.gates("aa")}
+
     def contract_schema(self, system: str) -> dict[str, Any]:
         """The input row of payments, for every system."""
         return self._known(dict.fromkeys(self.reports, SCHEMA), system)

@@ -21,6 +21,7 @@ from roadworthy.flows import halt as halts
 from roadworthy.flows.answer import Answer, decide_rows
 from roadworthy.flows.decide import Desk
 from roadworthy.flows.declare import Project
+from roadworthy.flows.gate import evidence_page, gate_release
 from roadworthy.flows.guard import Guard, warm
 from roadworthy.flows.health import StoreHealth
 from roadworthy.flows.inputs import Parsed
@@ -160,6 +161,16 @@ class App:
     def data(self, system: str) -> list[dict[str, Any]]:
         """How the tables of a system stand. Raises NotFound for an unknown system."""
         return standing(self.home, self.desk(system).project)
+
+    def gates(self, release: str) -> dict[str, Any]:
+        """A release, by its first hex digits, held against its gates. Raises NotFound, Refused."""
+        return gate_release(self.home.store, self.home.blobs, release, "", now())
+
+    def evidence(self, system: str) -> dict[str, Any]:
+        """The live release of a system with its evidence, gates and waivers. Raises NotFound."""
+        served = self.desk(system)
+        gates = served.project.system.gates
+        return evidence_page(self.home.store, served.desk.release.digest, system, gates, now())
 
     def ready(self) -> list[str]:
         """Why decisions cannot be taken now; empty when they can."""

@@ -14,11 +14,14 @@ from typing import Any
 import numpy as np
 
 from roadworthy.core.batch import Batch
+from roadworthy.core.evidence import Measure
 from roadworthy.core.features import compute
 from roadworthy.core.labels import Finding
+from roadworthy.core.measured import EVALUATION
 from roadworthy.core.release import Manifest
 from roadworthy.core.views import OUTCOME
 from roadworthy.flows.declare import Project, load_train
+from roadworthy.flows.evidence import kept as kept_evidence
 from roadworthy.flows.history import facts
 from roadworthy.flows.labels import report as labels_report
 from roadworthy.flows.openlineage_datasets import home_dataset, release_dataset
@@ -41,9 +44,21 @@ FOLLOW = 1.0  # seconds between looks at a log that grows
 def publish(home: Home, drafts: list[Draft], documents: list[tuple[str, str, Any]] | None = None) -> None:
     """Keep drafts and make the last one its system's live release, in one transaction."""
     made = now()
-    kept = [keep(draft, home.blobs, made) for draft in drafts]
+    kept = [document for draft in drafts for document in _with_evidence(home, draft, made)]
     live = [(LIVE, drafts[-1].release.system.name, {"digest": drafts[-1].release.digest, "at": made})] if drafts else []
     home.store.append([], [*kept, *live, *(documents or [])])
+
+
+def _with_evidence(home: Home, draft: Draft, made: str) -> list[tuple[str, str, Any]]:
+    """The documents of a draft: its evidence, and the release that names it."""
+    found, release = dict(draft.evidence), draft.release
+    measures, snapshots = found.pop("measures", None), found.get("snapshots", {})
+    if measures is None:
+        return [keep(replace(draft, evidence=found), home.blobs, made)]
+    said = [Measure(**each) for each in measures]
+    evidence = kept_evidence(release.digest, release.system.name, EVALUATION, snapshots, said, made)
+    found["documents"] = [evidence[1]]
+    return [evidence, keep(replace(draft, evidence=found), home.blobs, made)]
 
 
 @dataclass(frozen=True, slots=True)

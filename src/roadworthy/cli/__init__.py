@@ -30,6 +30,8 @@ COMMANDS = (
     "labels",
     "facts",
     "train",
+    "gate",
+    "waive",
     "rehearse",
     "plan",
     "score",

@@ -102,3 +102,34 @@ def interval(estimate: Mapping[str, Any], digits: int = 3) -> str:
     low, high = estimate["low"], estimate["high"]
     around = f" [{low:,.{digits}f}, {high:,.{digits}f}]" if low is not None else " [unknown]"
     return f"{estimate['estimate']:,.{digits}f}{around}"
+
+
+def measure(found: Mapping[str, Any]) -> str:
+    """A measure with its interval, in its unit; against a rival the difference too."""
+    if found["value"] is None and found["low"] is None:
+        return "not enough data"
+    unit = found.get("unit", "")
+    shown = "unknown" if found["value"] is None else number(found["value"], unit)
+    if found["low"] is None and found["high"] is None:
+        shown += " [unknown]"
+    elif not found["low"] == found["high"] == found["value"]:
+        shown += f" [{_end(found['low'], unit)}, {_end(found['high'], unit)}]"
+    if found.get("difference") is not None:
+        ends = [_end(found.get(f"difference_{end}"), unit, "+") for end in ("low", "high")]
+        shown += f"; {number(found['difference'], unit, '+')} [{', '.join(ends)}] against the {found['against']}"
+    return shown
+
+
+def number(value: float, unit: str, sign: str = "") -> str:
+    """A number of a unit as a person reads it: time in ms, memory in MB, money with as many digits as it needs."""
+    if unit == "s":
+        return f"{value * 1000:{sign},.3g} ms"
+    if unit == "bytes":
+        return f"{value / 1e6:{sign},.3g} MB"
+    if unit == "money":
+        return f"{value:{sign},.0f}" if abs(value) >= 100 or value == 0 else f"{value:{sign},.3g}"
+    return f"{value:{sign},.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:{sign},.3f}"
+
+
+def _end(value: float | None, unit: str, sign: str = "") -> str:
+    return "?" if value is None else number(value, unit, sign)

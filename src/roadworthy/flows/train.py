@@ -20,15 +20,17 @@ from roadworthy.core.aggregate import positions
 from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints, coded
 from roadworthy.core.calibrate import fit as fit_calibration
 from roadworthy.core.decide import SCORE_QUANTUM, UNTIL_JUDGED, Work, decide
-from roadworthy.core.evidence import Estimate, estimate, estimate_sum
+from roadworthy.core.evidence import Estimate, Measure, estimate, estimate_sum, measured
 from roadworthy.core.explain import reference_of
 from roadworthy.core.features import categories_of, compute
+from roadworthy.core.gates import BASELINE, CHAMPION
 from roadworthy.core.metrics import METRICS
 from roadworthy.core.metrics.card_precision import card_precision
-from roadworthy.core.policy import payoffs, shadow_price
+from roadworthy.core.policy import MONEY, payoffs, shadow_price
 from roadworthy.core.release import REVIEW_PRICE, Manifest, Release
 from roadworthy.core.system import DAY, System
 from roadworthy.core.views import History
+from roadworthy.core.worth import do_nothing, ledger, rule_with_hindsight
 from roadworthy.errors import InputError
 from roadworthy.flows.declare import Project, load_train, read_files
 from roadworthy.flows.releases import Draft, model_release, open_model
@@ -182,7 +184,7 @@ def features_of(project: Project, examples: Examples) -> Batch:
 
 
 def evaluate(release: Release, parts: Parts, rivals: Mapping[str, Release], seed: int) -> dict[str, Any]:
-    """What the test part says of a release, each number with its interval."""
+    """What the test part says of a release, each number with its interval: `metrics` to read, `measures` for gates."""
     test, system = parts.test, release.system
     days = system.training.test / DAY
     price = price_of(release, parts.calibrate, system.training.calibrate / DAY)
@@ -192,17 +194,38 @@ def evaluate(release: Release, parts: Parts, rivals: Mapping[str, Release], seed
         metric.__name__: estimate(metric, test.labels, work.probability, subjects, seed) for metric in METRICS
     }
     found["card_precision_at_100"] = card_precision(test.labels, work.probability, subjects, test.at // DAY)
+    measures = [measured(name, each) for name, each in found.items()]
     mine = realised(release, work, test)
-    found["value_per_day"] = estimate_sum(mine, subjects, days, seed)
+    found["value_per_day"] = value = estimate_sum(mine, subjects, days, seed)
+    gain = estimate_sum(mine - best_rule(system, test), subjects, days, seed)
+    measures += [measured("value", value, unit="money"), _compared(value, gain, BASELINE)]
     for name, rival in rivals.items():
         other_price = price_of(rival, parts.calibrate, system.training.calibrate / DAY)
         other = realised(rival, without_reasons(rival, test, other_price), test)
-        found[f"gain_over_{name}"] = estimate_sum(mine - other, subjects, days, seed)
+        found[f"gain_over_{name}"] = gain = estimate_sum(mine - other, subjects, days, seed)
+        if name == CHAMPION and rival.predict is not None:
+            measures.append(_compared(value, gain, CHAMPION))
     counts = {
         name: {"rows": len(part), "positives": int(part.labels.sum())}
         for name, part in (("train", parts.train), ("calibrate", parts.calibrate), ("test", parts.test))
     }
-    return {"metrics": {name: each.plain() for name, each in found.items()}, "parts": counts, "review_price": price}
+    return {
+        "metrics": {name: each.plain() for name, each in found.items()}, "parts": counts, "review_price": price,
+        "measures": [each.plain() for each in measures],
+    }  # fmt: skip
+
+
+def _compared(value: Estimate, gain: Estimate, rival: str) -> Measure:
+    return measured("value", value, unit="money", against=rival, difference=gain.estimate, difference_low=gain.low,
+                    difference_high=gain.high)  # fmt: skip
+
+
+def best_rule(system: System, examples: Examples) -> Floats:
+    """Money of each row under the best simple rule for these very rows, its reviews within their capacity a day."""
+    worth = ledger(system, examples.rows, examples.labels)
+    rule = rule_with_hindsight(system, examples.rows, worth, examples.at // DAY).money
+    nothing = do_nothing(system, worth)
+    return np.asarray((rule if rule.sum() > nothing.sum() else nothing) / MONEY)
 
 
 def price_of(release: Release, recent: Examples, days: float) -> float:
