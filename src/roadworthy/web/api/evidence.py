@@ -24,15 +24,15 @@ REFUSED = 412  # Precondition Failed
 def routes(app: App) -> list[HTTPRouteHandler]:
     """The gates of a release. The store may wait for the disk, so it is asked off the event loop."""
 
-    @get("/v1/gates/{release:str}", sync_to_thread=True)
-    def gates(release: FromPath[str], hook: FromQuery[Literal["flagger"] | None] = None) -> Response[bytes]:
+    @get("/v1/gates/{release:str}")
+    async def gates(release: FromPath[str], hook: FromQuery[Literal["flagger"] | None] = None) -> Response[bytes]:
         """A release held against its gates; with `?hook=flagger` the status tells, too."""
-        return _told(app.gates(release), hook=hook is not None)
+        return _told(await asyncio.to_thread(app.gates, release), hook=hook is not None)
 
-    @post("/v1/gates/{release:str}", sync_to_thread=True)
-    def hooked(release: FromPath[str]) -> Response[bytes]:
+    @post("/v1/gates/{release:str}")
+    async def hooked(release: FromPath[str]) -> Response[bytes]:
         """The same for a webhook, which reads the status alone. What it sends about its rollout is not read."""
-        return _told(app.gates(release), hook=True)
+        return _told(await asyncio.to_thread(app.gates, release), hook=True)
 
     return [gates, hooked]
 
