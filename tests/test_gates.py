@@ -244,7 +244,7 @@ def test_a_model_replaces_another_only_through_the_gates():
     """With gates a rehearsal releases what keeps all that history can tell; the others are left to the live gate."""
     metrics = {"gain_over_champion": {"estimate": 1.0, "low": 0.5, "high": 2.0}, "value_per_day": {"estimate": 9.0}}
     measures = [found(0.4, 0.6).plain(), value(BASELINE, 0.5, 2.0).plain()]
-    evidence = {"metrics": metrics, "measures": measures}
+    evidence = {"metrics": metrics, "evaluation": measures}
     lines = ("value >= champion", "average_precision >= 0.5", "cost_per_1000 <= 1")
     good, unsure, slow = (parse(line) for line in lines)
     assert may_replace((), evidence, True)[0]
@@ -292,7 +292,7 @@ def test_gate_shows_each_line_with_what_it_rests_on(place, command):
     assert lines["roc_auc >= 0.5"]["evidence"] == made["evidence"]["evaluation"]
     with open_home(place.home, writes=False) as home:
         document = home.store.get(EVIDENCE, made["evidence"]["evaluation"])
-        assert home.store.get("release", made["release"])["evidence"]["documents"] == [made["evidence"]["evaluation"]]
+        assert home.store.get("release", made["release"])["evidence"]["documents"] == made["evidence"]
     assert set(document["snapshots"]) == {"input", "outcome"}
     assert all(each["name"] in MEASURED for each in document["measures"])
     status, out, _ = command("gate", made["release"][:8])

@@ -150,7 +150,7 @@ def share(successes: float, n: int) -> Estimate:
     return Estimate(_rounded(successes / n), _rounded(low), _rounded(high), n)
 
 
-def wilson(successes: float, n: int) -> tuple[float, float]:
+def wilson(successes: float, n: float) -> tuple[float, float]:
     """The Wilson score interval of a share (Wilson, 1927)."""
     if n == 0:
         return 0.0, 1.0

@@ -21,6 +21,7 @@ from roadworthy.core import record
 from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints, concat, text
 from roadworthy.core.draws import uniform
 from roadworthy.core.gates import NON_INFERIORITY, Gate
+from roadworthy.core.measured import EVALUATION
 from roadworthy.core.policy import best_action, shadow_price
 from roadworthy.core.review import Case, Queue
 from roadworthy.core.running import RunningViews
@@ -258,7 +259,7 @@ def worth_releasing(metrics: dict[str, Any], over_rule: bool) -> tuple[bool, str
 def may_replace(gates: Sequence[Gate], evidence: Mapping[str, Any], over_rule: bool) -> tuple[bool, str]:
     """Whether a model may replace what runs: it keeps the declared gates or, where there are none, its value holds."""
     released, why = worth_releasing(evidence["metrics"], over_rule)
-    lines = in_rehearsal(gates, evidence["measures"])
+    lines = in_rehearsal(gates, evidence[EVALUATION])
     if not lines:
         return released, why
     broken = [f"{each.gate.text}: {each.verdict}" for each in lines if not each.kept]
