@@ -18,7 +18,8 @@ from roadworthy.capacity import known, measure, release_of
 from roadworthy.capacity.client import closed_load, open_load, request
 from roadworthy.capacity.rows import rows_to_send
 from roadworthy.cli import run
-from roadworthy.cli.plan import amount, show, size
+from roadworthy.cli.output import size
+from roadworthy.cli.plan import amount, show
 from roadworthy.core.contract import Contract, Field
 from roadworthy.errors import InputError
 from roadworthy.flows.declare import read_system

@@ -287,8 +287,8 @@ def test_gate_shows_each_line_with_what_it_rests_on(place, command):
     lines = {line["gate"]: line for line in made["lines"]}
     assert lines["roc_auc >= 0.5"]["verdict"] == "pass"
     assert lines["average_precision >= 0.99"]["verdict"] == "fail"
-    assert lines["value >= champion"]["why"] == "there is no champion: compared with the best simple rule"
-    assert lines["cost_per_1000 <= 20"]["why"] == "no plan evidence of this release has it"
+    assert lines["value >= champion"]["why"] == "no champion: the best simple rule instead"
+    assert lines["cost_per_1000 <= 20"]["why"] == "there is no plan evidence of it"
     assert lines["roc_auc >= 0.5"]["evidence"] == made["evidence"]["evaluation"]
     with open_home(place.home, writes=False) as home:
         document = home.store.get(EVIDENCE, made["evidence"]["evaluation"])
@@ -298,7 +298,7 @@ def test_gate_shows_each_line_with_what_it_rests_on(place, command):
     status, out, _ = command("gate", made["release"][:8])
     assert status == 1
     for words in (f"release {made['release'][:12]}: fail", "roc_auc >= 0.5", "not enough data",
-                  made["evidence"]["evaluation"][:12], "against the baseline"):  # fmt: skip
+                  made["evidence"]["evaluation"][:12], "over the baseline"):  # fmt: skip
         assert words in out
 
 

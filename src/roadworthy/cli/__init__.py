@@ -30,6 +30,7 @@ COMMANDS = (
     "labels",
     "facts",
     "train",
+    "evidence",
     "gate",
     "waive",
     "rehearse",

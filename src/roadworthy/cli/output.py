@@ -105,30 +105,38 @@ def interval(estimate: Mapping[str, Any], digits: int = 3) -> str:
 
 
 def measure(found: Mapping[str, Any]) -> str:
-    """A measure with its interval, in its unit; against a rival the difference too."""
-    if found["value"] is None and found["low"] is None:
+    """A measure with its interval, in its unit; of one against a rival the difference."""
+    unit, rival, sign = found.get("unit", ""), found.get("against", ""), ""
+    value, low, high = found["value"], found["low"], found["high"]
+    if rival:
+        value, low, high, sign = *(found.get(f"difference{end}") for end in ("", "_low", "_high")), "+"
+    if value is None and low is None:
         return "not enough data"
-    unit = found.get("unit", "")
-    shown = "unknown" if found["value"] is None else number(found["value"], unit)
-    if found["low"] is None and found["high"] is None:
-        shown += " [unknown]"
-    elif not found["low"] == found["high"] == found["value"]:
-        shown += f" [{_end(found['low'], unit)}, {_end(found['high'], unit)}]"
-    if found.get("difference") is not None:
-        ends = [_end(found.get(f"difference_{end}"), unit, "+") for end in ("low", "high")]
-        shown += f"; {number(found['difference'], unit, '+')} [{', '.join(ends)}] against the {found['against']}"
-    return shown
+    if value is not None and value == low == high:
+        return f"{value:,.0f}" if not unit and float(value).is_integer() else number(value, unit)
+    shown = "unknown" if value is None else number(value, unit, sign)
+    around = " [unknown]" if low is None and high is None else f" [{_end(low, unit, sign)}, {_end(high, unit, sign)}]"
+    return f"{shown}{around}{f' over the {rival}' if rival else ''}"
 
 
 def number(value: float, unit: str, sign: str = "") -> str:
-    """A number of a unit as a person reads it: time in ms, memory in MB, money with as many digits as it needs."""
+    """A number of a unit as a person reads it: time in ms, money with as many digits as it needs."""
     if unit == "s":
         return f"{value * 1000:{sign},.3g} ms"
     if unit == "bytes":
-        return f"{value / 1e6:{sign},.3g} MB"
+        return size(value)
     if unit == "money":
         return f"{value:{sign},.0f}" if abs(value) >= 100 or value == 0 else f"{value:{sign},.3g}"
-    return f"{value:{sign},.0f}" if float(value).is_integer() and abs(value) > 1 else f"{value:{sign},.3f}"
+    return f"{value:{sign},.3f}"
+
+
+def size(bytes: float) -> str:
+    """Bytes as a person reads them."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if bytes < 1000:
+            return f"{bytes:,.0f} {unit}" if bytes >= 10 or unit == "bytes" else f"{bytes:,.1f} {unit}"
+        bytes /= 1000
+    return f"{bytes:,.1f} TB"
 
 
 def _end(value: float | None, unit: str, sign: str = "") -> str:

@@ -8,7 +8,19 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from roadworthy.capacity import Asked, evidence_of, make_plan, release_of
-from roadworthy.cli.output import SYSTEM, HomeFolder, Json, System, home_of, print_json, progress, say, settings, table
+from roadworthy.cli.output import (
+    SYSTEM,
+    HomeFolder,
+    Json,
+    System,
+    home_of,
+    print_json,
+    progress,
+    say,
+    settings,
+    size,
+    table,
+)
 from roadworthy.core.gates import PASS
 from roadworthy.core.measured import PLAN
 from roadworthy.errors import InputError
@@ -99,12 +111,3 @@ def amount(money: float | None) -> str:
     if money is None:
         return "unknown"
     return "0" if money == 0 else f"{money:,.{max(2, 1 - math.floor(math.log10(money)))}f}"
-
-
-def size(bytes: float) -> str:
-    """Bytes as a person reads them."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if bytes < 1000:
-            return f"{bytes:,.0f} {unit}" if bytes >= 10 or unit == "bytes" else f"{bytes:,.1f} {unit}"
-        bytes /= 1000
-    return f"{bytes:,.1f} TB"

@@ -66,9 +66,9 @@ def why(line: Judged) -> str:
     """What a verdict rests on, in words, where the numbers do not say it."""
     gate, measure = line.gate, line.measure
     if measure is None:
-        return f"no {gate.kind} evidence of this release has it"
+        return f"there is no {gate.kind} evidence of it"
     if gate.rival == CHAMPION and measure.against != CHAMPION:
-        return "there is no champion: compared with the best simple rule"
+        return "no champion: the best simple rule instead"
     if line.verdict == NOT_ENOUGH:
         return measure.why or "the interval includes the bound"
     return measure.why
