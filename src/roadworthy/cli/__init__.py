@@ -33,6 +33,7 @@ COMMANDS = (
     "evidence",
     "gate",
     "waive",
+    "ci",
     "rehearse",
     "plan",
     "score",
