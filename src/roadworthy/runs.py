@@ -218,7 +218,9 @@ def _examined(project: Project, draft: Draft, parts: Parts, seed: int) -> Draft:
     def refit(parts: Parts, seed: int) -> Release:
         return fit_parts(project, train, loader_for, parts, seed).release
 
-    found = [*examine(project, release, parts, price, refit, seed)]
+    known = {(each["name"], str(each.get("slice", {}))) for each in draft.evidence[EVALUATION]}  # that gates asked for
+    found = [each for each in examine(project, release, parts, price, refit, seed)
+             if (each.name, str(each.slice)) not in known]  # fmt: skip
     timed: list[Measure] = []
     if release.manifest.kind != "remote":  # its answers cost money, and its time is the network's
         found += robustness(project, release, parts.test, seed)

@@ -97,14 +97,17 @@ def evidence_digest(body: Mapping[str, Any]) -> str:
 
 
 def of_samples(value: float, samples: Floats, n: int) -> Estimate:
-    """The percentile interval of bootstrap samples around a value."""
+    """The percentile interval of bootstrap samples around a value, which it always holds.
+
+    A distance, such as the calibration error, only grows by resampling: its samples may all lie over its value.
+    """
     known = samples[np.isfinite(samples)]
     if not np.isfinite(value):
         return Estimate(None, None, None, n)
     if len(known) < 20:
         return Estimate(_rounded(value), None, None, n)
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(_rounded(value), _rounded(float(low)), _rounded(float(high)), n)
+    return Estimate(_rounded(value), _rounded(min(float(low), value)), _rounded(max(float(high), value)), n)
 
 
 def cluster_weights(clusters: Column, seed: int, replicates: int = REPLICATES) -> tuple[Ints, Floats]:

@@ -16,6 +16,7 @@ from roadworthy.core.metrics.card_precision import card_precision
 from roadworthy.core.metrics.decisions import LEAST, clustered_share, decision_rates, highest_a_day
 from roadworthy.core.system import DAY, System
 
+SHARES = ("recall", "precision", "false_positive_rate", "action_rate", "precision_at_capacity")
 FEW = f"fewer than {LEAST} true rows"
 BOOLEANS = {"true": 1.0, "false": 0.0}
 
@@ -72,14 +73,16 @@ def measures(system: System, seen: Seen, found: Mapping[str, Estimate], seed: in
 
 
 def of_gates(system: System, gates: Sequence[Gate], seen: Seen, days: float, seed: int) -> list[Measure]:
-    """What gates ask of slices that they name, of all that can be said of a part of the rows."""
+    """What gates ask of slices that they name. A share is honest about few rows; what is resampled is not."""
     out = []
     for slice in dict.fromkeys(gate.slice for gate in gates if gate.slice):
         part = seen.take(rows_of(seen.rows, slice))
+        asked = {gate.metric for gate in gates if gate.slice == slice}
         few = int(part.labels.sum()) < LEAST
         for each in measures(system, part, headline(part, days, seed), seed):
-            unsure = replace(each, low=None, high=None, why=FEW) if few else each
-            out.append(replace(unsure, slice=dict(slice)))
+            unsure = few and each.name not in SHARES
+            known = replace(each, low=None, high=None, why=FEW) if unsure else each
+            out += [replace(known, slice=dict(slice))] if each.name in asked else []
     return out
 
 

@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from roadworthy.core.evidence import Measure
-from roadworthy.core.gates import CHAMPION, NOT_ENOUGH, PASS, Gate, Judged, judge, overall
+from roadworthy.core.gates import CHAMPION, PASS, Gate, Judged, judge, overall
 from roadworthy.core.measured import EVALUATION
 from roadworthy.flows.evidence import evidence_of, measures_of
 from roadworthy.flows.releases import find_release, load_project, newest_release
@@ -68,9 +68,7 @@ def why(line: Judged) -> str:
     if measure is None:
         return f"there is no {gate.kind} evidence of it"
     if gate.rival == CHAMPION and measure.against != CHAMPION:
-        return "no champion: the best simple rule instead"
-    if line.verdict == NOT_ENOUGH:
-        return measure.why or "the interval includes the bound"
+        return "no champion yet"
     return measure.why
 
 

@@ -10,8 +10,8 @@ from roadworthy.errors import Conflict, InputError, nearest
 
 GITHUB = """\
 # Written by `roadworthy ci github`. Each change is checked and tested; the main branch trains, and what passes the
-# gates of system.yaml goes live. The home (log, releases, evidence) must outlive a run: give the variable ROADWORTHY_HOME the
-# path of a folder that this runner keeps, or ROADWORTHY_STORE a PostgreSQL database beside it.
+# gates of system.yaml goes live. The home (log, releases, evidence) must outlive a run: give the variable
+# ROADWORTHY_HOME the path of a folder that the runner keeps.
 name: roadworthy
 on:
   push:
@@ -52,8 +52,8 @@ jobs:
 
 GITLAB = """\
 # Written by `roadworthy ci gitlab`. Each change is checked and tested; the main branch trains, and what passes the
-# gates of system.yaml goes live. The home (log, releases, evidence) must outlive a run: give the variable ROADWORTHY_HOME the
-# path of a folder that this runner keeps, or ROADWORTHY_STORE a PostgreSQL database beside it.
+# gates of system.yaml goes live. The home (log, releases, evidence) must outlive a run: give the variable
+# ROADWORTHY_HOME the path of a folder that the runner keeps.
 image: python:3.12
 stages: [check, release]
 check:
