@@ -99,6 +99,19 @@ def test_a_plan_says_what_a_rate_needs_and_writes_nothing(plan, place, short, mo
         assert words in out
 
 
+def test_a_plan_that_is_kept_is_evidence_for_the_gates(place, plan, short, monkeypatch, capsysbinary):
+    """With --keep the cost is a document about the release, and `gate` judges its line on it as the plan did."""
+    monkeypatch.setattr(known, "LEAST", 1)
+    _, out, _ = plan("--rate", 20, "--keep", "--json")
+    made = json.loads(out)
+    run(["gate", made["release"][:8], "--home", str(place.home), "--json"])
+    gates = json.loads(capsysbinary.readouterr().out)
+    (line,) = (line for line in gates["lines"] if line["gate"] == "cost_per_1000 <= 20")
+    assert line["verdict"] == made["gates"][0]["verdict"] != "not enough data"
+    assert line["measured"]["value"] == pytest.approx(made["cost_per_1000"]["known"])
+    assert line["evidence"] == gates["evidence"]["plan"]
+
+
 @pytest.mark.parametrize(("arguments", "said"), [
     (("--rate", 0), "--rate: expected decisions a second, over 0"),
     (("--rate", -3), "--rate: expected decisions a second, over 0"),

@@ -12,6 +12,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from small_world import make_place, quiet
 
+from roadworthy.app import verify
 from roadworthy.cli import run
 from roadworthy.core.evidence import Measure, measured, share
 from roadworthy.core.gates import (
@@ -344,7 +345,7 @@ def test_a_waiver_without_an_end_is_a_usage_error(place, command):
 
 
 def test_edited_evidence_fails_the_command(place, tmp_path):
-    """`gate` refuses a release one of whose evidence documents was changed in the store."""
+    """`gate` refuses a release one of whose evidence documents was changed in the store; `doctor` says which."""
     with open_home(place.home, writes=False) as home:
         copy = MemoryStore()
         copy.append([], [("release", id, body) for id, body in home.store.list("release")])
@@ -352,3 +353,6 @@ def test_edited_evidence_fails_the_command(place, tmp_path):
             copy.append([], [(EVIDENCE, id, {**body, "system": "another"})])
         with pytest.raises(Refused, match="it was edited"):
             gate_release(copy, home.blobs, "", "card-fraud", now())
+        lines = []
+        verify(replace(home, store=copy), lambda *line: lines.append(line))
+        assert [what for what, ok, _ in lines if not ok] == ["evidence"]

@@ -122,12 +122,16 @@ def measure(found: Mapping[str, Any]) -> str:
 def number(value: float, unit: str, sign: str = "") -> str:
     """A number of a unit as a person reads it: time in ms, money with as many digits as it needs."""
     if unit == "s":
-        return f"{value * 1000:{sign},.3g} ms"
+        return f"{_digits(value * 1000, sign)} ms"
     if unit == "bytes":
         return size(value)
     if unit == "money":
-        return f"{value:{sign},.0f}" if abs(value) >= 100 or value == 0 else f"{value:{sign},.3g}"
+        return _digits(value, sign)
     return f"{value:{sign},.3f}"
+
+
+def _digits(value: float, sign: str) -> str:
+    return f"{value:{sign},.0f}" if abs(value) >= 100 or value == 0 else f"{value:{sign},.3g}"
 
 
 def size(bytes: float) -> str:

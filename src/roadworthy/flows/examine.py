@@ -25,8 +25,9 @@ from roadworthy.flows.evaluate import FEW, Seen
 from roadworthy.flows.train import Examples, Parts, features_of, seen_of
 
 FEW_VALUES = 12  # different values of a column, up to which each is a slice of its own
+EXAMINED = 100_000  # rows of the test part that slices and groups are looked for in
 SEEDS = 3  # trainings that differ in their seed only
-TAUGHT, COMPARED = 100_000, 20_000  # rows that each of them learns from, and rows that they are compared on
+TAUGHT, COMPARED = 50_000, 20_000  # rows that each of them learns from, and rows that they are compared on
 PROTECTED = "protected"  # a classification of a contract's column: who a person is
 RATES = ("recall", "false_positive_rate", "action_rate")
 
@@ -35,8 +36,9 @@ Refit = Callable[[Parts, int], Release]  # (parts, seed) -> a release trained an
 
 def examine(project: Project, release: Release, parts: Parts, price: float, refit: Refit, seed: int) -> list[Measure]:
     """The measures of a trained release beside those of its evaluation."""
-    seen = seen_of(release, parts.test, price)
-    out = [*named_slices(project, seen, seed), *found_slices(project, seen, parts.test, seed)]
+    test = _some(parts.test, EXAMINED, seed)
+    seen = seen_of(release, test, price)
+    out = [*named_slices(project, seen, seed), *found_slices(project, seen, test, seed)]
     out += protected_groups(project, seen, seed)
     if release.manifest.kind != "remote":  # its model is not trained here
         out += stability(parts, price, refit, seed)
@@ -147,12 +149,17 @@ def _widest(found: list[Measure]) -> list[Measure]:
 
 def stability(parts: Parts, price: float, refit: Refit, seed: int) -> list[Measure]:
     """How far models of other seeds take the same decisions, of the rows that any of them acts on."""
-    draws = np.random.default_rng(seed)
-    taught = parts.train.take(np.sort(draws.permutation(len(parts.train))[:TAUGHT]))
-    test = parts.test.take(np.sort(draws.permutation(len(parts.test))[:COMPARED]))
+    taught, test = _some(parts.train, TAUGHT, seed), _some(parts.test, COMPARED, seed)
     made = [refit(Parts(taught, parts.calibrate, test), seed + each) for each in range(SEEDS)]
     seen = [seen_of(release, test, price) for release in made]
     acted = np.stack([each.acted for each in seen])
     any_acts = np.asarray(acted.any(axis=0))
     agreed = np.asarray(acted.all(axis=0))[any_acts]
     return [measured("seed_agreement", clustered_share(agreed, seen[0].subjects[any_acts]))]
+
+
+def _some(examples: Examples, most: int, seed: int) -> Examples:
+    """At most so many examples, drawn at random and in their order."""
+    if len(examples) <= most:
+        return examples
+    return examples.take(np.sort(np.random.default_rng(seed).permutation(len(examples))[:most]))
