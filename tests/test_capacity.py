@@ -18,7 +18,8 @@ from roadworthy.capacity import known, measure, release_of
 from roadworthy.capacity.client import closed_load, open_load, request
 from roadworthy.capacity.rows import rows_to_send
 from roadworthy.cli import run
-from roadworthy.cli.plan import amount, show, size
+from roadworthy.cli.output import size
+from roadworthy.cli.plan import amount, show
 from roadworthy.core.contract import Contract, Field
 from roadworthy.errors import InputError
 from roadworthy.flows.declare import read_system
@@ -88,14 +89,27 @@ def test_a_plan_says_what_a_rate_needs_and_writes_nothing(plan, place, short, mo
     assert (parts["model calls"], parts["review labour"]) == (0, None)
     assert parts["retraining"] > 0
     assert made["cost_per_1000"]["unknown"] == ["review labour"]
-    assert made["gate"] == {"line": "cost_per_1000 <= 0.05", "verdict": "not enough data"}
+    assert made["gates"] == [{"line": "cost_per_1000 <= 20", "verdict": "not enough data"}]
     assert sum(load["decisions"] for load in made["loads"]) > 20
     show(made)
     out = capsysbinary.readouterr().out.decode()
     for words in ("knee", "workers   1 on 1 core", "memory", "storage", "latency of one worker", "at least",
-                  "without review labour, which nobody knows", "gate      cost_per_1000 <= 0.05: not enough data",
+                  "without review labour, which nobody knows", "gate      cost_per_1000 <= 20: not enough data",
                   "the newest 2,000 rows of snapshot"):  # fmt: skip
         assert words in out
+
+
+def test_a_plan_that_is_kept_is_evidence_for_the_gates(place, plan, short, monkeypatch, capsysbinary):
+    """With --keep the cost is a document about the release, and `gate` judges its line on it as the plan did."""
+    monkeypatch.setattr(known, "LEAST", 1)
+    _, out, _ = plan("--rate", 20, "--keep", "--json")
+    made = json.loads(out)
+    run(["gate", made["release"][:8], "--home", str(place.home), "--json"])
+    gates = json.loads(capsysbinary.readouterr().out)
+    (line,) = (line for line in gates["lines"] if line["gate"] == "cost_per_1000 <= 20")
+    assert line["verdict"] == made["gates"][0]["verdict"] != "not enough data"
+    assert line["measured"]["value"] == pytest.approx(made["cost_per_1000"]["known"])
+    assert line["evidence"] == gates["evidence"]["plan"]
 
 
 @pytest.mark.parametrize(("arguments", "said"), [

@@ -227,6 +227,16 @@ def test_limits_are_documented() -> None:
     assert (defaults["max_body"], defaults["queue"]) == (limits.body, limits.rows)
 
 
+def test_measures_are_documented() -> None:
+    """docs/evidence.md has a row for every name that a gate may use, with what it says, and for nothing else."""
+    from roadworthy.core.measured import MEASURED
+
+    units = {"s": ", seconds", "bytes": ", bytes", "money": ", money"}
+    table = (ROOT / "docs" / "evidence.md").read_text().split("## What is measured")[1].split("##")[0]
+    rows = re.findall(r"^\| `(\w+)` \| (.*) \|$", table, flags=re.MULTILINE)
+    assert rows == [(name, known.what + units.get(known.unit, "")) for name, known in MEASURED.items()]
+
+
 def test_dependencies_are_documented() -> None:
     """docs/dependencies.md has a row for every package that pyproject.toml asks for, and for no other but uv."""
     import tomllib
@@ -241,7 +251,9 @@ def test_dependencies_are_documented() -> None:
 
 # The documents that are walked through: their files are written, their commands are typed, in one folder.
 
-WALKED = tuple(ROOT / "docs" / name for name in ("bring-your-model.md", "plan.md", "reasons.md", "rehearsal.md"))
+WALKED = tuple(
+    ROOT / "docs" / f"{name}.md" for name in ("bring-your-model", "plan", "evidence", "gates", "reasons", "rehearsal")
+)
 
 
 class Step(NamedTuple):
@@ -433,7 +445,7 @@ def test_the_readme_shows_the_example_as_it_is() -> None:
     """The README's declaration is the fraud example's own, without owners' details and what nothing enforces."""
     shown = next(text for info, _, text in blocks(ROOT / "README.md") if info == "yaml system")
     real = YAML(typ="safe").load((EXAMPLE / "system.yaml").read_text())
-    for unenforced in ("kpis", "gates", "rollout", "watch", "retention", "regulation", "vendors"):
+    for unenforced in ("kpis", "rollout", "watch", "retention", "regulation", "vendors"):
         real.pop(unenforced)
     real["owner"] = {name: real["owner"][name] for name in ("product", "on_call")}
     real["decision"].pop("deadline")

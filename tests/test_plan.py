@@ -10,6 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from roadworthy import view
+from roadworthy.core.gates import parse, verdict
 from roadworthy.core.plan import (
     FULL,
     KNEE,
@@ -17,6 +18,7 @@ from roadworthy.core.plan import (
     Part,
     Training,
     compute,
+    cost,
     event_bytes,
     fit_pace,
     model_calls,
@@ -24,7 +26,6 @@ from roadworthy.core.plan import (
     review_labour,
     simulate,
     total,
-    verdict,
     workers,
 )
 
@@ -168,8 +169,10 @@ def test_unknown_is_never_nothing():
     ]
     assert [part.per_1000 for part in parts[1:]] == [None, None]
     assert total(parts) == (1.0, ("retraining", "review labour"))
-    assert [verdict(parts, most) for most in (0.5, 2.0)] == ["fail", "not enough data"]
-    assert [verdict(parts[:1], most) for most in (0.5, 1.0)] == ["fail", "pass"]
+    few, many = parse("cost_per_1000 <= 0.5"), parse("cost_per_1000 <= 2")
+    assert [verdict(gate, cost(parts, 10)) for gate in (few, many)] == ["fail", "not enough data"]
+    assert [verdict(gate, cost(parts[:1], 10)) for gate in (few, parse("cost_per_1000 <= 1"))] == ["fail", "pass"]
+    assert "retraining, review labour" in cost(parts, 10).why
 
 
 def test_a_system_without_reviewers_pays_none():

@@ -242,3 +242,23 @@ def test_addresses_can_be_opened() -> None:
     assert address("127.0.0.1", 80) == "http://127.0.0.1:80"
     assert address("0.0.0.0", 80) == "http://127.0.0.1:80"
     assert address("::1", 80) == address("[::1]", 80) == "http://[::1]:80"
+
+
+def test_gates_answer_pipelines_and_webhooks(client):
+    """A GET is 200 with the verdict on top, for a metric that reads JSON; a webhook gets 200 or 412 by the verdict."""
+    passing, open_ = client.get("/v1/gates/aa"), client.get("/v1/gates/bb")
+    assert (passing.status_code, passing.json()["pass"], passing.json()["verdict"]) == (200, True, "pass")
+    assert (open_.status_code, open_.json()["pass"], open_.json()["verdict"]) == (200, False, "not enough data")
+    sent = {"name": "podinfo", "namespace": "test", "phase": "Progressing", "checksum": "85d557f47b", "metadata": {}}
+    assert [client.post(f"/v1/gates/{each}", json=sent).status_code for each in ("aa", "bb", "b")] == [200, 412, 404]
+    assert [client.get(f"/v1/gates/{each}?hook=flagger").status_code for each in ("aa", "bb")] == [200, 412]
+    assert client.get("/v1/gates/aa?hook=other").status_code == 400
+    assert "did you mean" in client.get("/v1/gates/ab").text or "known: aa, bb" in client.get("/v1/gates/ab").text
+
+
+def test_evidence_of_a_system_is_read(client):
+    """A system's evidence has its live release, documents and gates; an unknown system and a POST are refused."""
+    found = client.get("/v1/systems/card-fraud/evidence").json()
+    assert (found["system"], len(found["documents"]), found["gates"]["verdict"]) == ("card-fraud", 1, "fail")
+    assert client.get("/v1/systems/card-fruad/evidence").status_code == 404
+    assert client.post("/v1/systems/card-fraud/evidence", json={}).status_code == 405

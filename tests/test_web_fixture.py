@@ -292,6 +292,49 @@ class FakeApp:
         """One metric."""
         return [Family("roadworthy_halted", "gauge", "1 while the system is halted", [({"system": "card-fraud"}, 0)])]
 
+    def gates(self, release: str) -> dict[str, Any]:
+        """A release that passes, and one that does not."""
+        if release not in {"aa", "bb"}:
+            raise NotFound(f"there is no release '{release}'", hint=nearest(release, ("aa", "bb")))
+        verdict = "pass" if release == "aa" else "not enough data"
+        line = {"gate": "average_precision >= 0.50", "verdict": verdict, "kept": release == "aa", "why": "",
+                "measured": None, "evidence": "", "waiver": None}  # fmt: skip
+        return {"release": digest(release), "system": "card-fraud", "at": "2018-10-02T09:00:00Z", "verdict": verdict,
+                "pass": release == "aa", "lines": [line], "waivers": [], "evidence": {}}  # fmt: skip
+
+    def evidence(self, system: str) -> dict[str, Any]:
+        """A system whose live release was measured, and one whose release was not."""
+        if self._known(self.reports, system) is None:
+            none = {**self.gates("aa"), "lines": []}
+            return {"system": system, "release": digest("aa"), "documents": [], "gates": none}
+        weak = {"name": "excess_log_loss", "value": 0.051, "low": 0.02, "high": 0.082, "n": 400,
+                "slice": {"channel": "app", "tx_amount": "over 220"}}  # fmt: skip
+        worst = {"name": "robustness_drop", "value": 0.674, "low": 0.6, "high": 0.728, "n": 4425,
+                 "why": "the worst: tx_amount x 100"}  # fmt: skip
+        document = {"id": digest("evidence"), "kind": "evaluation", "made_at": "2018-10-02T09:00:00Z", "snapshots": {},
+                    "code": digest("code"), "measures": [weak, worst]}  # fmt: skip
+        return {"system": system, "release": digest("aa"), "documents": [document], "gates": self._held()}
+
+    def _held(self) -> dict[str, Any]:
+        """Gates of every verdict, one of them waived."""
+        precision = {"name": "average_precision", "value": 0.813, "low": 0.774, "high": 0.853, "n": 48_085}
+        worth = {"name": "value", "value": -1096.0, "low": -1344.0, "high": -871.0, "n": 48_085, "unit": "money"}
+        apart = {"difference": -49.4, "difference_low": -134.1, "difference_high": 0.8}
+        value = {**worth, "against": "champion", **apart}
+        slow = {"name": "latency_p99", "value": 0.0612, "low": 0.0561, "high": 0.0702, "n": 400, "unit": "s"}
+        waiver = {"by": "ann@example.com", "why": "a pilot", "until": "2018-11-01T23:59:59Z", "holds": True}
+        found = (
+            ("average_precision >= 0.50", "pass", "", precision, None),
+            ("value >= champion", "not enough data", "", value, waiver),
+            ("latency_p99 <= 50ms", "fail", "", slow, None),
+            ("cost_per_1000 <= 20", "not enough data", "there is no plan evidence of it", None, None),
+        )
+        lines = [{"gate": gate, "verdict": verdict, "kept": verdict == "pass" or bool(waived), "why": why,
+                  "measured": measure, "evidence": "", "waiver": waived}
+                 for gate, verdict, why, measure, waived in found]  # fmt: skip
+        waived = {"gate": "value >= champion", **waiver}
+        return {**self.gates("bb"), "verdict": "fail", "lines": lines, "waivers": [waived]}
+
     def contract_schema(self, system: str) -> dict[str, Any]:
         """The input row of payments, for every system."""
         return self._known(dict.fromkeys(self.reports, SCHEMA), system)

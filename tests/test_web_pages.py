@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from test_web_fixture import FakeApp, digest, make_report, make_table
 
 from roadworthy import web
+from roadworthy.errors import Refused
 from roadworthy.web.pages import data, words
 from roadworthy.web.pages.plots import accuracy, reliability, sparkline
 from roadworthy.web.pages.system import captured, verdict
@@ -51,6 +52,36 @@ def bare() -> dict[str, Any]:
         "value": {"currency": "CHF", "total": None, "per_day": nothing, "baselines": {}, "gain_over_rule": nothing,
                   "reviewer_accuracy": [], "unknown_outcomes": {"rows": 0, "low": None, "high": None}},
     }  # fmt: skip
+
+
+def test_the_page_of_a_system_holds_its_release_against_its_gates() -> None:
+    """Each line has its verdict and what was measured in its unit; a waiver has its name; what is weak is said."""
+    page = said(got("/systems/card-fraud"))
+    for text in (
+        "asks of it: fail .", "average_precision &gt;= 0.50 pass 0.813, 0.774 to 0.853 48,085",
+        "value &gt;= champion not enough data, waived −49.4, −134.1 to 0.8, over the champion",
+        "latency_p99 &lt;= 50ms fail 61.2 ms, 56.1 ms to 70.2 ms", "there is no plan evidence of it",
+        "is waived by ann@example.com until 1 Nov 2018: a pilot", "where channel is app and tx_amount is over 220",
+        "'tx_amount x 100' costs most: 0.674, 0.600 to 0.728",
+    ):  # fmt: skip
+        assert text in page, text
+    twin = got("/systems/card-fraud.json").json()["gates"]
+    assert [line["verdict"] for line in twin["lines"]] == ["pass", "not enough data", "fail", "not enough data"]
+
+
+def test_edited_evidence_is_said_on_the_page_and_does_not_break_it() -> None:
+    """A system whose evidence was edited has its page, with what is wrong in place of the gates."""
+
+    class Edited(FakeApp):
+        """A house with a document that somebody changed."""
+
+        def evidence(self, system: str) -> dict[str, Any]:
+            """It does not match its digest."""
+            raise Refused("evidence 0123 does not match its digest: it was edited")
+
+    answer = got("/systems/card-fraud", Edited())
+    assert answer.status_code == 200
+    assert "it was edited" in said(answer)
 
 
 def test_the_rehearsal_page_says_what_it_was_worth() -> None:

@@ -13,6 +13,7 @@ from typing import Any, TypeVar
 
 from roadworthy.core.batch import Batch
 from roadworthy.core.breaker import CLOSED
+from roadworthy.core.evidence import evidence_digest
 from roadworthy.core.openmetrics import Family
 from roadworthy.core.release import Release
 from roadworthy.core.schema import json_schema
@@ -21,6 +22,8 @@ from roadworthy.flows import halt as halts
 from roadworthy.flows.answer import Answer, decide_rows
 from roadworthy.flows.decide import Desk
 from roadworthy.flows.declare import Project
+from roadworthy.flows.evidence import EVIDENCE
+from roadworthy.flows.gate import evidence_page, gate_release
 from roadworthy.flows.guard import Guard, warm
 from roadworthy.flows.health import StoreHealth
 from roadworthy.flows.inputs import Parsed
@@ -169,6 +172,16 @@ class App:
         """How the tables of a system stand. Raises NotFound for an unknown system."""
         return standing(self.home, self.desk(system).project)
 
+    def gates(self, release: str) -> dict[str, Any]:
+        """A release, by its first hex digits, held against its gates. Raises NotFound, Refused."""
+        return gate_release(self.home.store, self.home.blobs, release, "", now())
+
+    def evidence(self, system: str) -> dict[str, Any]:
+        """The live release of a system with its evidence, gates and waivers. Raises NotFound."""
+        served = self.desk(system)
+        gates = served.project.system.gates
+        return evidence_page(self.home.store, served.desk.release.digest, system, gates, now())
+
     def ready(self) -> list[str]:
         """Why decisions cannot be taken now; empty when they can."""
         return self.health.reasons() if self.served else ["no system has a live release in this home"]
@@ -300,7 +313,10 @@ def trace_in(home: Home, id: str, release: Load | None = None) -> dict[str, Any]
 
 
 def verify(home: Home, report_line: Callable[[str, bool, str], None]) -> None:
-    """Check every release of a home against its digest, and say so line by line."""
+    """Check every release of a home, and its evidence, against their digests, and say so line by line."""
+    edited = [id[:12] for id, body in home.store.list(EVIDENCE) if evidence_digest(body) != id]
+    if edited:
+        report_line("evidence", False, f"edited: {', '.join(edited)}")
     for digest, _ in home.store.list("release"):
         try:
             load_release(digest, home.blobs, loader)

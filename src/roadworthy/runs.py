@@ -14,24 +14,30 @@ from typing import Any
 import numpy as np
 
 from roadworthy.core.batch import Batch
+from roadworthy.core.evidence import Measure
 from roadworthy.core.features import compute
 from roadworthy.core.labels import Finding
-from roadworthy.core.release import Manifest
+from roadworthy.core.measured import EVALUATION, LATENCY
+from roadworthy.core.release import Manifest, Release
 from roadworthy.core.views import OUTCOME
 from roadworthy.flows.declare import Project, load_train
+from roadworthy.flows.evidence import kept as kept_evidence
+from roadworthy.flows.examine import examine
 from roadworthy.flows.history import facts
 from roadworthy.flows.labels import report as labels_report
+from roadworthy.flows.latency import latency, weight
 from roadworthy.flows.openlineage_datasets import home_dataset, release_dataset
 from roadworthy.flows.rehearse import Progress, Trainer, rehearse
 from roadworthy.flows.releases import LIVE, PRICE, REPORT, Draft, keep, load_release, open_model, rule_release
 from roadworthy.flows.report import example_ids, report
+from roadworthy.flows.robustness import robustness
 from roadworthy.flows.snapshots import SETS
-from roadworthy.flows.train import Examples, examples_of, fit, fit_apart
+from roadworthy.flows.train import Examples, Parts, examples_of, fit, fit_apart, fit_parts, split
 from roadworthy.flows.world import Tables, history_of, world_of
 from roadworthy.home import Home, now
 from roadworthy.intake import acquire_all, standing_tables, told
 from roadworthy.models import loader, loader_for
-from roadworthy.runners.processes import apart, split_views
+from roadworthy.runners.processes import apart, peak_memory, split_views
 from roadworthy.stores import MemoryStore, SQLiteStore, copy
 
 Tell = Callable[[list[Finding]], None]
@@ -44,6 +50,18 @@ def publish(home: Home, drafts: list[Draft], documents: list[tuple[str, str, Any
     kept = [keep(draft, home.blobs, made) for draft in drafts]
     live = [(LIVE, drafts[-1].release.system.name, {"digest": drafts[-1].release.digest, "at": made})] if drafts else []
     home.store.append([], [*kept, *live, *(documents or [])])
+
+
+def with_evidence(draft: Draft) -> tuple[Draft, list[tuple[str, str, Any]]]:
+    """The draft, its summary naming its evidence by digest, and the documents of that evidence."""
+    summary, release, made = dict(draft.evidence), draft.release, now()
+    found = [
+        kept_evidence(release.digest, release.system.name, kind, summary.get("snapshots", {}),
+                      [Measure(**each) for each in summary.pop(kind)], made)
+        for kind in (EVALUATION, LATENCY) if kind in summary
+    ]  # fmt: skip
+    summary["documents"] = {body["kind"]: id for _, id, body in found}
+    return replace(draft, evidence=summary), found
 
 
 @dataclass(frozen=True, slots=True)
@@ -84,9 +102,10 @@ def _rehearse(home: Home, project: Project, tables: Tables, *, seed: int, progre
     result["examples"] = example_ids(project, world, diary, log)
     result["snapshots"] = named(tables)
     result["seconds"] = round(time.perf_counter() - started, 1)
-    drafts = [_resting_on(draft, tables) for _, draft in diary.releases]
+    kept = [with_evidence(_resting_on(draft, tables)) for _, draft in diary.releases]
+    drafts, evidence = [draft for draft, _ in kept], [each for _, found in kept for each in found]
     price = (PRICE, name, {"value": diary.prices[-1] if diary.prices else 0.0})
-    publish(home, drafts, [(REPORT, name, result), price])
+    publish(home, drafts, [(REPORT, name, result), price, *evidence])
     return Rehearsed(result, drafts)
 
 
@@ -171,10 +190,11 @@ def run_training(
         tell(found)
         draft = _resting_on(_train(home, project, tables, seed), tables)
         draft = replace(draft, evidence={**draft.evidence, "labels": [each.plain() for each in found]})
+        draft, evidence = with_evidence(draft)
         run.outputs = [
             release_dataset(home.path, draft.release.digest, project, dict(zip(SETS, run.inputs, strict=True)))
         ]
-        publish(home, [draft], [(PRICE, project.system.name, {"value": draft.evidence["review_price"]})])
+        publish(home, [draft], [(PRICE, project.system.name, {"value": draft.evidence["review_price"]}), *evidence])
     return draft
 
 
@@ -187,7 +207,28 @@ def _train(home: Home, project: Project, tables: Tables, seed: int) -> Draft:
         rivals["champion"] = load_release(live["digest"], home.blobs, loader)[1]
     until = int(np.maximum(history.at, history.known).max()) + 1
     examples = examples_of(history, facts(history, project.views, rule.quanta()), until)
-    return fit(project, load_train(project), loader_for, examples, until, seed, rivals)
+    draft = fit(project, load_train(project), loader_for, examples, until, seed, rivals)
+    return _examined(project, draft, split(project.system, examples, until), seed)
+
+
+def _examined(project: Project, draft: Draft, parts: Parts, seed: int) -> Draft:
+    """The draft with all that is measured of a release which may go live, beside what its training measured."""
+    release, price, train = draft.release, draft.evidence["review_price"], load_train(project)
+
+    def refit(parts: Parts, seed: int) -> Release:
+        return fit_parts(project, train, loader_for, parts, seed).release
+
+    known = {(each["name"], str(each.get("slice", {}))) for each in draft.evidence[EVALUATION]}  # that gates asked for
+    found = [each for each in examine(project, release, parts, price, refit, seed)
+             if (each.name, str(each.slice)) not in known]  # fmt: skip
+    timed: list[Measure] = []
+    if release.manifest.kind != "remote":  # its answers cost money, and its time is the network's
+        found += robustness(project, release, parts.test, seed)
+        timed += latency(release, parts.test, price, time.perf_counter)
+    timed += weight(draft.model, peak_memory())
+    more = {EVALUATION: [*draft.evidence[EVALUATION], *(each.plain() for each in found)],
+            LATENCY: [each.plain() for each in timed]}  # fmt: skip
+    return replace(draft, evidence={**draft.evidence, **more})
 
 
 def training_table(home: Home, project: Project, data: Path | None, progress: Progress) -> Batch:

@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import re
 import time
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from collections.abc import Mapping
 from datetime import datetime
 
 import msgspec
@@ -24,32 +22,16 @@ from roadworthy.models import loader
 from roadworthy.models.remote import HttpModel
 
 LEAST = 1_000  # decisions that a share of reviews may rest on
-LIMIT = re.compile(r"cost_per_1000 <= (\d+(?:\.\d+)?)")
 
 
-@dataclass(frozen=True, slots=True)
-class Declared:
-    """Lines of `system.yaml` that a plan reads though nothing enforces them: days records are kept, and a gate."""
-
-    days: float | None
-    most: float | None
-
-
-def declared_in(project: Project) -> Declared:
-    """The days that decisions are kept, and the most that 1,000 may cost; None for what is not declared."""
+def kept_days(project: Project) -> float | None:
+    """The days that decisions are kept, of a line of `system.yaml` that nothing enforces; None where it is not said."""
     problems: list[Problem] = []
     read = read_yaml(SYSTEM, project.files[SYSTEM], problems)
-    top = read.data if read is not None else {}
-    retention, gates = top.get("retention"), top.get("gates")
+    retention = read.data.get("retention") if read is not None else None
     kept = str(retention.get("decisions", "")) if isinstance(retention, Mapping) else ""
-    lines = gates if isinstance(gates, Sequence) else ()
-    limits = [float(found[1]) for line in lines if (found := LIMIT.fullmatch(" ".join(str(line).split())))]
-    return Declared(_days(kept), min(limits, default=None))
-
-
-def _days(text: str) -> float | None:
     try:
-        return duration(text) / DAY
+        return duration(kept) / DAY
     except ValueError:
         return None
 

@@ -4,28 +4,30 @@ from __future__ import annotations
 
 import tempfile
 import time
+from collections.abc import Mapping
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from roadworthy.capacity.known import declared_in, remote_model, reviewed, seconds_a_call, training_of
+from roadworthy.capacity.known import kept_days, remote_model, reviewed, seconds_a_call, training_of
 from roadworthy.capacity.measure import Measured, bytes_a_record, measure
 from roadworthy.capacity.rows import Rows, rows_to_send
 from roadworthy.capacity.worker import on_trial
 from roadworthy.core import plan as core
+from roadworthy.core.evidence import Measure
+from roadworthy.core.gates import judge
 from roadworthy.core.plan import Part, Queue
 from roadworthy.core.remote import Remote
 from roadworthy.core.system import DAY
-from roadworthy.errors import InputError, NotFound, nearest
+from roadworthy.errors import NotFound
 from roadworthy.flows.declare import Project
-from roadworthy.flows.releases import DOCUMENT, LIVE, load_project
+from roadworthy.flows.releases import DOCUMENT, LIVE, find_release, load_project
 from roadworthy.home import Home
 from roadworthy.models.remote import HttpModel
 from roadworthy.stores import SQLiteStore
 
-SHORT = 12  # hex digits of a release that are shown
 FALLBACKS = 0.01  # share of the measured decisions that took the fallback, from which on it is said
 
 
@@ -43,19 +45,13 @@ class Asked:
 
 def release_of(home: Home, system: str, name: str) -> str:
     """The digest of the release of a name, its first hex digits; of the live one without. Raises NotFound."""
-    of_system = [digest for digest, body in home.store.list(DOCUMENT) if body["system"] == system]
     if not name:
         live = dict(home.store.list(LIVE)).get(system)
         if live is None:
             hint = "`roadworthy train` or `rehearse` makes one"
             raise NotFound(f"{system} has no live release in this home", hint=hint)
         return str(live["digest"])
-    found = [digest for digest in of_system if digest.startswith(name.lower())]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise InputError(f"'{name}' begins {len(found)} releases", hint=", ".join(each[:SHORT] for each in found))
-    raise NotFound(f"{system} has no release '{name}'", hint=nearest(name, [each[:SHORT] for each in of_system]))
+    return find_release(home.store, name, system)
 
 
 def make_plan(asked: Asked) -> dict[str, Any]:
@@ -91,7 +87,7 @@ def _plan(
     """Everything that follows from what was measured."""
     pace, many = found.pace, core.workers(found.pace, asked.rate)
     queue = core.simulate(pace, asked.rate / many)
-    declared = declared_in(project)
+    days = kept_days(project)
     parts = _parts(asked, project, found, remote, queue, many)
     known, unknown = core.total(parts)
     day = asked.rate * core.DAY_SECONDS
@@ -109,17 +105,28 @@ def _plan(
         "pace": asdict(pace), "loads": [asdict(load) for load in found.loads],
         "memory": {"worker": found.memory, "bytes_per_decision": kept, "per_day": kept * day},
         "storage": {
-            "bytes_per_decision": stored, "per_day": stored * day, "retention_days": declared.days,
-            "kept": None if declared.days is None else stored * day * declared.days,
+            "bytes_per_decision": stored, "per_day": stored * day, "retention_days": days,
+            "kept": None if days is None else stored * day * days,
         },
         "cost_per_1000": {
             "currency": project.system.currency, "parts": [asdict(part) for part in parts],
             "known": known, "unknown": list(unknown),
         },
-        "gate": None if declared.most is None
-        else {"line": f"cost_per_1000 <= {declared.most:g}", "verdict": core.verdict(parts, declared.most)},
+        "gates": _gates(project, core.cost(parts, found.actions.total())),
         "assumptions": _assumptions(asked, project, many),
     }  # fmt: skip
+
+
+def _gates(project: Project, cost: Measure) -> list[dict[str, Any]]:
+    """The lines of `gates` that are about the cost, with their verdicts."""
+    of_cost = [gate for gate in project.system.gates if gate.metric == cost.name]
+    return [{"line": each.gate.text, "verdict": each.verdict} for each in judge(of_cost, {"": [cost]})]
+
+
+def evidence_of(made: Mapping[str, Any]) -> Measure:
+    """The cost of a plan as a measure, to be kept as evidence."""
+    parts = tuple(Part(**each) for each in made["cost_per_1000"]["parts"])
+    return core.cost(parts, sum(load["decisions"] for load in made["loads"]))
 
 
 def _latency(queue: Queue) -> dict[str, float]:

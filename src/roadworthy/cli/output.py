@@ -102,3 +102,46 @@ def interval(estimate: Mapping[str, Any], digits: int = 3) -> str:
     low, high = estimate["low"], estimate["high"]
     around = f" [{low:,.{digits}f}, {high:,.{digits}f}]" if low is not None else " [unknown]"
     return f"{estimate['estimate']:,.{digits}f}{around}"
+
+
+def measure(found: Mapping[str, Any]) -> str:
+    """A measure with its interval, in its unit; of one against a rival the difference."""
+    unit, rival, sign = found.get("unit", ""), found.get("against", ""), ""
+    value, low, high = found["value"], found["low"], found["high"]
+    if rival:
+        value, low, high, sign = *(found.get(f"difference{end}") for end in ("", "_low", "_high")), "+"
+    if value is None and low is None:
+        return "not enough data"
+    if value is not None and value == low == high:
+        return f"{value:,.0f}" if not unit and float(value).is_integer() else number(value, unit)
+    shown = "unknown" if value is None else number(value, unit, sign)
+    around = " [unknown]" if low is None and high is None else f" [{_end(low, unit, sign)}, {_end(high, unit, sign)}]"
+    return f"{shown}{around}{f' over the {rival}' if rival else ''}"
+
+
+def number(value: float, unit: str, sign: str = "") -> str:
+    """A number of a unit as a person reads it: time in ms, money with as many digits as it needs."""
+    if unit == "s":
+        return f"{_digits(value * 1000, sign)} ms"
+    if unit == "bytes":
+        return size(value)
+    if unit == "money":
+        return _digits(value, sign)
+    return f"{value:{sign},.3f}"
+
+
+def _digits(value: float, sign: str) -> str:
+    return f"{value:{sign},.0f}" if abs(value) >= 100 or value == 0 else f"{value:{sign},.3g}"
+
+
+def size(bytes: float) -> str:
+    """Bytes as a person reads them."""
+    for unit in ("bytes", "kB", "MB", "GB"):
+        if bytes < 1000:
+            return f"{bytes:,.0f} {unit}" if bytes >= 10 or unit == "bytes" else f"{bytes:,.1f} {unit}"
+        bytes /= 1000
+    return f"{bytes:,.1f} TB"
+
+
+def _end(value: float | None, unit: str, sign: str = "") -> str:
+    return "?" if value is None else number(value, unit, sign)

@@ -7,15 +7,31 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from roadworthy.capacity import Asked, make_plan, release_of
-from roadworthy.cli.output import SYSTEM, HomeFolder, Json, System, home_of, print_json, progress, say, settings, table
+from roadworthy.capacity import Asked, evidence_of, make_plan, release_of
+from roadworthy.cli.output import (
+    SYSTEM,
+    HomeFolder,
+    Json,
+    System,
+    home_of,
+    print_json,
+    progress,
+    say,
+    settings,
+    size,
+    table,
+)
+from roadworthy.core.gates import PASS
+from roadworthy.core.measured import PLAN
 from roadworthy.errors import InputError
 from roadworthy.flows.declare import read_system
-from roadworthy.home import open_home
+from roadworthy.flows.evidence import kept
+from roadworthy.home import now, open_home
 
 Rate = Annotated[float, Parameter(help="Decisions a second, at the busiest time.")]
 Release = Annotated[str, Parameter(help="A release by its first hex digits; default: the live one.")]
 CoreHour = Annotated[float, Parameter(help="Price of a core for an hour, in the system's currency.")]
+Keep = Annotated[bool, Parameter(negative="", help="Keep the cost as evidence of the release, for its gates.")]
 
 WIDEST = 1e7  # decisions a second
 CORE_HOUR = 0.05
@@ -23,25 +39,27 @@ CORE_HOUR = 0.05
 
 def plan(
     *, rate: Rate, release: Release = "", system: System = SYSTEM, home: HomeFolder = None,
-    core_hour: CoreHour = CORE_HOUR, json: Json = False,
+    core_hour: CoreHour = CORE_HOUR, keep: Keep = False, json: Json = False,
 ) -> int:  # fmt: skip
     """Measure one worker on this machine; say cores, memory, storage, cost per 1,000 decisions, and where the knee is.
 
-    It takes about ten seconds on a quiet machine, reads the home and writes nothing into it.
+    It takes about ten seconds on a quiet machine, reads the home and, without --keep, writes nothing into it.
     """
     if not 0 < rate <= WIDEST:
         raise InputError(f"--rate: expected decisions a second, over 0 and at most {WIDEST:,.0f}, got {rate:g}")
     if not 0 <= core_hour < math.inf:
         raise InputError(f"--core-hour: expected a price of 0 or more, got {core_hour:g}")
     name = read_system(system).system.name
-    with open_home(home_of(home), writes=False) as opened, progress("measuring", quiet=json):
+    with open_home(home_of(home), writes=keep) as opened, progress("measuring", quiet=json):
         digest = release_of(opened, name, release)
         made = make_plan(Asked(opened, name, digest, rate, core_hour, settings().threads))
+        if keep:
+            opened.store.append([], [kept(digest, name, PLAN, {}, [evidence_of(made)], now())])
     if json:
         print_json(made)
     else:
         show(made)
-    return 1 if made["gate"] and made["gate"]["verdict"] != "pass" else 0
+    return 0 if all(each["verdict"] == PASS for each in made["gates"]) else 1
 
 
 def show(made: dict[str, Any]) -> None:
@@ -58,9 +76,8 @@ def show(made: dict[str, Any]) -> None:
     say(f"  storage   {storage['bytes_per_decision']:,.0f} bytes a decision, {size(storage['per_day'])} a day; {kept}")
     show_latency(made)
     show_cost(made["cost_per_1000"])
-    if made["gate"]:
-        say(f"  gate      {made['gate']['line']}: {made['gate']['verdict']}",
-            "" if made["gate"]["verdict"] == "pass" else "red")  # fmt: skip
+    for gate in made["gates"]:
+        say(f"  gate      {gate['line']}: {gate['verdict']}", "" if gate["verdict"] == PASS else "red")
     for assumption in made["assumptions"]:
         say(f"  * {assumption}", "dim")
 
@@ -94,12 +111,3 @@ def amount(money: float | None) -> str:
     if money is None:
         return "unknown"
     return "0" if money == 0 else f"{money:,.{max(2, 1 - math.floor(math.log10(money)))}f}"
-
-
-def size(bytes: float) -> str:
-    """Bytes as a person reads them."""
-    for unit in ("bytes", "kB", "MB", "GB"):
-        if bytes < 1000:
-            return f"{bytes:,.0f} {unit}" if bytes >= 10 or unit == "bytes" else f"{bytes:,.1f} {unit}"
-        bytes /= 1000
-    return f"{bytes:,.1f} TB"

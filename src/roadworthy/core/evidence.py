@@ -7,10 +7,12 @@ Values over days use a circular block bootstrap with blocks of a week (Politis a
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from dataclasses import asdict, dataclass
+import hashlib
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import asdict, dataclass, field
 from typing import Any
 
+import msgspec
 import numpy as np
 
 from roadworthy.core.batch import Column, Floats, Ints
@@ -37,15 +39,75 @@ class Estimate:
         return asdict(self)
 
 
+@dataclass(frozen=True, slots=True)
+class Measure:
+    """One number of evidence: what was measured of a release, its interval and sample size, and of which rows.
+
+    A bound that cannot be known is None, and `why` says why. `difference*` compare with a rival on the same rows, so
+    their interval is narrower than those of the two values. A number that is exact has it as both of its bounds.
+    """
+
+    name: str
+    value: float | None
+    low: float | None
+    high: float | None
+    n: int
+    unit: str = ""
+    slice: Mapping[str, str] = field(default_factory=dict)  # column -> value: the rows that it is about; none: all
+    against: str = ""  # the rival: `baseline` or `champion`
+    difference: float | None = None  # the value less the rival's
+    difference_low: float | None = None
+    difference_high: float | None = None
+    why: str = ""
+
+    def plain(self) -> dict[str, Any]:
+        """As a JSON object, without what is not said."""
+        said = asdict(self)
+        return {key: value for key, value in said.items() if key in NUMBERS or value not in ("", {}, None)}
+
+
+NUMBERS = ("name", "value", "low", "high", "n")  # of every measure, known or not
+
+
+def measured(name: str, found: Estimate, **more: Any) -> Measure:
+    """An estimate as the measure of a name."""
+    return Measure(name, found.estimate, found.low, found.high, found.n, **more)
+
+
+def exact(name: str, value: float, n: int, **more: Any) -> Measure:
+    """A number that was counted and not sampled: its interval is the number itself."""
+    value = _rounded(value)
+    return Measure(name, value, value, value, n, **more)
+
+
+def document(
+    release: str, system: str, kind: str, snapshots: Mapping[str, str], code: str, measures: Sequence[Measure]
+) -> dict[str, Any]:
+    """What was measured of a release, on which data and by which code: the content of an `evidence` document."""
+    return {
+        "release": release, "system": system, "kind": kind, "snapshots": dict(snapshots), "code": code,
+        "measures": [each.plain() for each in measures],
+    }  # fmt: skip
+
+
+def evidence_digest(body: Mapping[str, Any]) -> str:
+    """SHA-256, in hex, of a document's canonical JSON. When it was made is not part of its content."""
+    content = {key: value for key, value in body.items() if key != "made_at"}
+    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
+
+
 def of_samples(value: float, samples: Floats, n: int) -> Estimate:
-    """The percentile interval of bootstrap samples around a value."""
+    """The percentile interval of bootstrap samples around a value, which it always holds.
+
+    A distance, such as the calibration error, only grows by resampling: its samples may all lie over its value.
+    """
     known = samples[np.isfinite(samples)]
     if not np.isfinite(value):
         return Estimate(None, None, None, n)
     if len(known) < 20:
         return Estimate(_rounded(value), None, None, n)
     low, high = np.quantile(known, [(1 - LEVEL) / 2, (1 + LEVEL) / 2])
-    return Estimate(_rounded(value), _rounded(float(low)), _rounded(float(high)), n)
+    return Estimate(_rounded(value), _rounded(min(float(low), value)), _rounded(max(float(high), value)), n)
 
 
 def cluster_weights(clusters: Column, seed: int, replicates: int = REPLICATES) -> tuple[Ints, Floats]:
@@ -83,7 +145,15 @@ def estimate_daily(values: Floats, block: int = 7, seed: int = 0) -> Estimate:
     return of_samples(float(values.mean()), values[picked].mean(axis=1), days)
 
 
-def wilson(successes: int, n: int) -> tuple[float, float]:
+def share(successes: float, n: int) -> Estimate:
+    """A share of `n` with its Wilson interval, which is honest where all or none of few are found."""
+    if not n:
+        return Estimate(None, None, None, 0)
+    low, high = wilson(successes, n)
+    return Estimate(_rounded(successes / n), _rounded(low), _rounded(high), n)
+
+
+def wilson(successes: float, n: float) -> tuple[float, float]:
     """The Wilson score interval of a share (Wilson, 1927)."""
     if n == 0:
         return 0.0, 1.0
@@ -91,7 +161,8 @@ def wilson(successes: int, n: int) -> tuple[float, float]:
     share, spread = successes / n, z * z / n
     middle = (share + spread / 2) / (1 + spread)
     half = z * np.sqrt(share * (1 - share) / n + spread / (4 * n)) / (1 + spread)
-    return float(max(0.0, middle - half)), float(min(1.0, middle + half))
+    low = 0.0 if successes == 0 else float(max(0.0, middle - half))  # exactly, which rounding would miss
+    return low, 1.0 if successes == n else float(min(1.0, middle + half))
 
 
 def _rounded(value: float) -> float:

@@ -17,6 +17,7 @@ from scipy.optimize import nnls
 
 from roadworthy.core.batch import Floats
 from roadworthy.core.draws import uniform
+from roadworthy.core.evidence import Measure, exact
 from roadworthy.core.lane import TAPES
 from roadworthy.core.views import INPUT, View, series_of
 
@@ -194,7 +195,9 @@ def total(parts: Sequence[Part]) -> tuple[float, tuple[str, ...]]:
     return known, tuple(part.name for part in parts if part.per_1000 is None)
 
 
-def verdict(parts: Sequence[Part], most: float) -> str:
-    """Whether 1,000 decisions cost at most so much: unknown parts never pass."""
+def cost(parts: Sequence[Part], n: int) -> Measure:
+    """What 1,000 decisions cost, as measured with `n` of them. Unknown parts make the known sum a lower end only."""
     known, unknown = total(parts)
-    return "fail" if known > most else "not enough data" if unknown else "pass"
+    if unknown:
+        return Measure("cost_per_1000", None, known, None, n, unit="money", why=f"unknown: {', '.join(unknown)}")
+    return exact("cost_per_1000", known, n, unit="money")

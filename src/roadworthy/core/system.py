@@ -11,6 +11,7 @@ import numpy as np
 
 from roadworthy.core.batch import Column, Floats, missing
 from roadworthy.core.expressions import Expression
+from roadworthy.core.gates import Gate
 
 DAY = 86_400_000_000  # microseconds
 UNITS: Mapping[str, int] = MappingProxyType(
@@ -158,4 +159,5 @@ class System:
     reviewers: Reviewers | None = None
     guardrails: tuple[Guardrail, ...] = ()
     training: Training = field(default_factory=Training)
+    gates: tuple[Gate, ...] = ()
     unenforced: tuple[Unenforced, ...] = ()

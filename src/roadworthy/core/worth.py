@@ -62,16 +62,17 @@ class RuleBaseline:
     text: str
 
 
-def rule_with_hindsight(system: System, rows: Batch, worth: Ledgered) -> RuleBaseline:
+def rule_with_hindsight(system: System, rows: Batch, worth: Ledgered, day: Ints | None = None) -> RuleBaseline:
     """The best rule of the declared form: for `column > number` the best number in hindsight, which may be never.
 
     A rule that was tuned on the very rows it is judged on is the hardest fair rival: a system that beats it did not
     win by the rule's bad number, and in a world without signal nothing can beat it. A rule that sends rows to review
-    is spared the limit of their capacity.
+    is spared the limit of their capacity, unless the `day` of each row is given: then the reviewers of a day take the
+    rows that are highest in the rule's column, and the others end as cases that nobody reaches.
     """
     base, then = do_nothing(system, worth), system.rule.then
-    other = worth.review if worth.review is not None and then not in worth.by_action else worth.by_action[then]
     threshold = re.fullmatch(r"\s*(\w+)\s*>=?\s*[\d.]+\s*", system.rule.when.text)
+    other = _of_rule(system, worth, day, None if threshold is None else rows[threshold[1]])
     if threshold is None:
         return RuleBaseline(np.where(system.rule.when.fires(rows), other, base), f"{then} when {system.rule.when.text}")
     column = rows[threshold[1]]
@@ -83,6 +84,20 @@ def rule_with_hindsight(system: System, rows: Batch, worth: Ledgered) -> RuleBas
         return RuleBaseline(base, f"never {then}: no limit on {threshold[1]} would have paid")
     limit = float(column[order][best])
     return RuleBaseline(np.where(column >= limit, other, base), f"{then} when {threshold[1]} >= {limit:g}")
+
+
+def _of_rule(system: System, worth: Ledgered, day: Ints | None, column: Column | None) -> Ints:
+    """The money of what the rule does with each row it fires on."""
+    reviewers, then = system.reviewers, system.rule.then
+    if worth.review is None or reviewers is None or then in worth.by_action:
+        return worth.by_action[then]
+    if day is None:
+        return worth.review
+    first = np.lexsort((np.arange(len(day)) if column is None else -column, day))
+    _, start, count = np.unique(day[first], return_index=True, return_counts=True)
+    place = np.empty(len(day), np.int64)
+    place[first] = np.arange(len(day)) - np.repeat(start, count)
+    return np.where(place < reviewers.capacity, worth.review, worth.by_action[reviewers.then])
 
 
 def bounds(system: System, rows: Batch, actions: Column, outcome: Floats) -> tuple[Ints, Ints]:

@@ -10,6 +10,7 @@ from zoneinfo import ZoneInfo, available_timezones
 
 from roadworthy.core.contract import ARTICLES, Contract
 from roadworthy.core.expressions import TermKind
+from roadworthy.core.gates import Gate, NotAGate, parse
 from roadworthy.core.system import (
     ActionValue,
     Decision,
@@ -26,8 +27,8 @@ from roadworthy.flows.declare_data import Tables, data_set, outcome_set
 from roadworthy.flows.marked import Section, shown
 
 ENFORCED = ("system", "purpose", "timezone", "owner", "data", "decision", "value", "rule", "reviewers", "guardrails",
-            "training")  # fmt: skip
-UNDERSTOOD = ("kpis", "gates", "rollout", "watch", "retention", "regulation", "vendors")
+            "training", "gates")  # fmt: skip
+UNDERSTOOD = ("kpis", "rollout", "watch", "retention", "regulation", "vendors")
 UNDERSTOOD_WITHIN = (("owner", "approvers"), ("owner", "cost_centre"))
 BOOLEAN_WORDS = ("yes", "no", "on", "off", "true", "false", "y", "n")  # what YAML 1.1 reads as booleans
 
@@ -52,6 +53,7 @@ def read_system_yaml(top: Section, tables: Tables, contracts: Mapping[str, Contr
         reviewers=reviewers,
         guardrails=tuple(_guardrail(each, decision, kinds) for each in top.sections("guardrails", "a list of rules")),
         training=_training(top),
+        gates=_gates(top, kinds),
         unenforced=_unenforced(top),
     )
 
@@ -200,6 +202,20 @@ def _training(top: Section) -> Training:
     names = ("every", "window", "calibrate", "test", "first")
     section.known(names)
     return Training(**{name: section.duration(name, getattr(default, name)) for name in names})
+
+
+def _gates(top: Section, columns: Mapping[str, TermKind]) -> tuple[Gate, ...]:
+    found: list[Gate] = []
+    for position, (text, line) in enumerate(top.lines("gates", "a list of gates")):
+        try:
+            gate = parse(text, columns)
+        except NotAGate as mistake:
+            top.report(f"gates[{position}]", mistake.expected, mistake.got, mistake.hint, line)
+            continue
+        if any(each.text == gate.text for each in found):
+            top.report(f"gates[{position}]", "each one once", f"'{gate.text}' again", line=line)
+        found.append(gate)
+    return tuple(found)
 
 
 def _unenforced(top: Section) -> tuple[Unenforced, ...]:

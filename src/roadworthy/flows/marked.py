@@ -67,8 +67,12 @@ class Section:
 
     def texts(self, key: str, expected: str, default: Sequence[str] | None = None) -> tuple[str, ...]:
         """A list of distinct texts."""
+        return tuple(value for value, _ in self.lines(key, expected, default))
+
+    def lines(self, key: str, expected: str, default: Sequence[str] | None = ()) -> list[tuple[str, int]]:
+        """A list of distinct texts, each with its line."""
         values = self.get(key, expected, list, None if default is None else list(default)) or ()
-        found: list[str] = []
+        found: dict[str, int] = {}
         for position, value in enumerate(values):
             line = _item_line(values, position) or self.line(key)
             if not isinstance(value, str):
@@ -76,8 +80,8 @@ class Section:
             elif value in found:
                 self.report(f"{key}[{position}]", "each one once", f"'{value}' again", line=line)
             else:
-                found.append(str(value))
-        return tuple(found)
+                found[str(value)] = line
+        return list(found.items())
 
     def number(self, key: str, expected: str, low: float, high: float, default: float | None = None) -> float:
         """A number between two limits."""

@@ -9,7 +9,7 @@ if its value holds against what it replaces. Nothing here reads a real clock or 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable
+from collections.abc import Callable, Mapping, Sequence
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -20,6 +20,8 @@ import numpy as np
 from roadworthy.core import record
 from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints, concat, text
 from roadworthy.core.draws import uniform
+from roadworthy.core.gates import NON_INFERIORITY, Gate
+from roadworthy.core.measured import EVALUATION
 from roadworthy.core.policy import best_action, shadow_price
 from roadworthy.core.review import Case, Queue
 from roadworthy.core.running import RunningViews
@@ -27,6 +29,7 @@ from roadworthy.core.system import DAY
 from roadworthy.errors import InputError
 from roadworthy.flows.decide import Desk, Taken, as_it_came
 from roadworthy.flows.declare import Project
+from roadworthy.flows.gate import in_rehearsal
 from roadworthy.flows.releases import Draft, rule_release
 from roadworthy.flows.train import Examples, TrainFunction, fit
 from roadworthy.flows.world import World
@@ -35,7 +38,6 @@ from roadworthy.ports import Loader, Store, Views
 BATCH = 10_000  # rows a batch at most; the log does not depend on it
 APPROVAL = 7 * DAY  # from the begin of a training to its release: somebody must look at the evidence
 PRICE_DAYS = 7  # days of volume that the price of a review follows
-NON_INFERIORITY = 0.05  # a model may be worth this share less than the one it refreshes
 
 NOTHING: dict[str, Any] = {"released": False, "why": "", "digest": None, "kind": None, "evidence": {}}
 
@@ -211,7 +213,7 @@ class Rehearsal:
                 continue
             over_rule = self.diary.releases[-1][1].release.predict is None
             log |= {"digest": draft.release.digest, "kind": draft.release.manifest.kind, "evidence": draft.evidence}
-            log["released"], log["why"] = worth_releasing(draft.evidence["metrics"], over_rule)
+            log["released"], log["why"] = may_replace(self.project.system.gates, draft.evidence, over_rule)
             if now - began < APPROVAL:
                 log |= {"released": False, "why": f"{log['why']}; the history ends before its approval"}
             if log["released"]:
@@ -252,6 +254,16 @@ def worth_releasing(metrics: dict[str, Any], over_rule: bool) -> tuple[bool, str
     margin = 0.0 if over_rule else -NON_INFERIORITY * abs(value["estimate"] or 0.0)
     shown = f"{gain['estimate']:+,.0f} a day [{gain['low']:+,.0f}, {gain['high']:+,.0f}] against what it replaces"
     return bool(gain["low"] > margin), shown
+
+
+def may_replace(gates: Sequence[Gate], evidence: Mapping[str, Any], over_rule: bool) -> tuple[bool, str]:
+    """Whether a model may replace what runs: it keeps the declared gates or, where there are none, its value holds."""
+    released, why = worth_releasing(evidence["metrics"], over_rule)
+    lines = in_rehearsal(gates, evidence[EVALUATION])
+    if not lines:
+        return released, why
+    broken = [f"{each.gate.text}: {each.verdict}" for each in lines if not each.kept]
+    return not broken, "; ".join([why, *broken])
 
 
 def done(work: Callable[[], Draft]) -> Future[Draft]:

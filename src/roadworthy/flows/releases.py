@@ -22,9 +22,9 @@ from roadworthy.core.release import (
     sensitive_features,
 )
 from roadworthy.core.venn_abers import opened
-from roadworthy.errors import Refused
+from roadworthy.errors import InputError, NotFound, Refused, nearest
 from roadworthy.flows.declare import Project, read_files
-from roadworthy.ports import Blobs, Inspectable, Loader, Model
+from roadworthy.ports import Blobs, Inspectable, Loader, Model, Store
 
 DOCUMENT = "release"
 LIVE = "live"  # the document that names a system's live release
@@ -111,6 +111,34 @@ def keep(draft: Draft, blobs: Blobs, made_at: str) -> tuple[str, str, Any]:
         "evidence": dict(draft.evidence),
     }
     return DOCUMENT, draft.release.digest, body
+
+
+SHORT = 12  # hex digits of a release that are shown
+
+
+def find_release(store: Store, name: str, system: str = "") -> str:
+    """The digest of the release whose first hex digits are `name`, among those of a system or of all.
+
+    Raises NotFound with the nearest, and InputError for digits that begin several.
+    """
+    known = [digest for digest, body in store.list(DOCUMENT) if system in ("", body["system"])]
+    found = [digest for digest in known if digest.startswith(name.lower())] if name else []
+    if len(found) == 1:
+        return found[0]
+    if found:
+        raise InputError(f"'{name}' begins {len(found)} releases", hint=", ".join(each[:SHORT] for each in found))
+    whose = f"{system} has no release" if system else "there is no release"
+    hint = nearest(name[:SHORT], [each[:SHORT] for each in known]) if known else "`roadworthy train` makes one"
+    raise NotFound(f"{whose} '{name}'", hint=hint)
+
+
+def newest_release(store: Store, system: str) -> str:
+    """The digest of the release of a system that was made last. Raises NotFound."""
+    made = [(body["made_at"], place, digest) for place, (digest, body) in enumerate(store.list(DOCUMENT))
+            if body["system"] == system]  # fmt: skip
+    if not made:
+        raise NotFound(f"{system} has no release in this home", hint="`roadworthy train` makes one")
+    return max(made)[2]
 
 
 def load_release(digest: str, blobs: Blobs, loader: Callable[[str], Loader]) -> tuple[Project, Release]:

@@ -9,6 +9,7 @@ import numpy as np
 from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints
 from roadworthy.core.draws import caller_text, decision_id
 from roadworthy.core.evidence import estimate_daily, wilson
+from roadworthy.core.measured import EVALUATION
 from roadworthy.core.metrics.calibration_error import equal_mass
 from roadworthy.core.policy import MONEY
 from roadworthy.core.system import DAY, System
@@ -218,6 +219,9 @@ def _assumptions(system: System, rule: RuleBaseline, tables: Tables, outcome: Fl
             f"each and find the truth in {system.reviewers.accuracy:.0%} of them, whichever case it is; a case nobody "
             f"reaches in time ends as '{system.reviewers.then}'."
         )
+    if left_out := [gate.text for gate in system.gates if gate.kind != EVALUATION]:
+        out.append(f"A model is released only if it keeps its gates. Not asked here, because history cannot tell: "
+                   f"{', '.join(left_out)}.")  # fmt: skip
     unknown = int(np.isnan(outcome).sum())
     if unknown:
         out.append(f"{unknown:,} decisions have no known outcome: they count as 0, and the range says what that hides.")

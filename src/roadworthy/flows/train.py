@@ -20,18 +20,20 @@ from roadworthy.core.aggregate import positions
 from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints, coded
 from roadworthy.core.calibrate import fit as fit_calibration
 from roadworthy.core.decide import SCORE_QUANTUM, UNTIL_JUDGED, Work, decide
-from roadworthy.core.evidence import Estimate, estimate, estimate_sum
+from roadworthy.core.evidence import Estimate, Measure, estimate_sum, measured
 from roadworthy.core.explain import reference_of
 from roadworthy.core.features import categories_of, compute
-from roadworthy.core.metrics import METRICS
-from roadworthy.core.metrics.card_precision import card_precision
-from roadworthy.core.policy import payoffs, shadow_price
+from roadworthy.core.gates import BASELINE, CHAMPION
+from roadworthy.core.measured import EVALUATION
+from roadworthy.core.policy import MONEY, payoffs, shadow_price
 from roadworthy.core.release import REVIEW_PRICE, Manifest, Release
 from roadworthy.core.system import DAY, System
 from roadworthy.core.venn_abers import fit as fit_venn_abers
 from roadworthy.core.views import History
+from roadworthy.core.worth import do_nothing, ledger, rule_with_hindsight
 from roadworthy.errors import InputError
 from roadworthy.flows.declare import Project, load_train, read_files
+from roadworthy.flows.evaluate import Seen, codes_of, headline, measures, of_gates
 from roadworthy.flows.releases import Draft, model_release, open_model
 from roadworthy.ports import Loader
 
@@ -130,6 +132,14 @@ def fit(
     Raises InputError when too little is known or `train` returns something that no model kind can keep.
     """
     parts = split(project.system, examples, until)
+    draft = fit_parts(project, train, loader_for, parts, seed)
+    return replace(draft, evidence=evaluate(draft.release, parts, rivals, seed))
+
+
+def fit_parts(
+    project: Project, train: TrainFunction, loader_for: Callable[[object], Loader], parts: Parts, seed: int
+) -> Draft:
+    """Train and calibrate on parts; the draft has no evidence yet. Raises InputError as `fit` does."""
     features = features_of(project, parts.train)
     categories = categories_of(features)
     features = replace(features, categories=coded(categories))
@@ -151,8 +161,7 @@ def fit(
         "reference": reference_of(features.take(parts.train.labels == 0)),
         "venn_abers": fit_venn_abers(recent, parts.calibrate.labels),
     }
-    draft = model_release(project, loader, data, learned, {})
-    return replace(draft, evidence=evaluate(draft.release, parts, rivals, seed))
+    return model_release(project, loader, data, learned, {})
 
 
 def _trained(train: TrainFunction, features: Batch, labels: Floats, seed: int) -> object:
@@ -185,27 +194,51 @@ def features_of(project: Project, examples: Examples) -> Batch:
 
 
 def evaluate(release: Release, parts: Parts, rivals: Mapping[str, Release], seed: int) -> dict[str, Any]:
-    """What the test part says of a release, each number with its interval."""
+    """What the test part says of a release, each number with its interval: `metrics` to read, the rest for gates."""
     test, system = parts.test, release.system
     days = system.training.test / DAY
     price = price_of(release, parts.calibrate, system.training.calibrate / DAY)
-    work = without_reasons(release, test, price)
-    subjects = test.rows[system.decision.subject or system.decision.id]
-    found: dict[str, Estimate] = {
-        metric.__name__: estimate(metric, test.labels, work.probability, subjects, seed) for metric in METRICS
-    }
-    found["card_precision_at_100"] = card_precision(test.labels, work.probability, subjects, test.at // DAY)
-    mine = realised(release, work, test)
-    found["value_per_day"] = estimate_sum(mine, subjects, days, seed)
+    seen = seen_of(release, test, price)
+    found = headline(seen, days, seed)
+    said = measures(system, seen, found, seed) + of_gates(system, system.gates, seen, days, seed)
+    value = found["value_per_day"]
+    gain = estimate_sum(seen.money - best_rule(system, test), seen.subjects, days, seed)
+    said.append(_compared(value, gain, BASELINE))
     for name, rival in rivals.items():
         other_price = price_of(rival, parts.calibrate, system.training.calibrate / DAY)
-        other = realised(rival, without_reasons(rival, test, other_price), test)
-        found[f"gain_over_{name}"] = estimate_sum(mine - other, subjects, days, seed)
+        other = seen_of(rival, test, other_price).money
+        found[f"gain_over_{name}"] = gain = estimate_sum(seen.money - other, seen.subjects, days, seed)
+        if name == CHAMPION and rival.predict is not None:
+            said.append(_compared(value, gain, CHAMPION))
     counts = {
         name: {"rows": len(part), "positives": int(part.labels.sum())}
         for name, part in (("train", parts.train), ("calibrate", parts.calibrate), ("test", parts.test))
     }
-    return {"metrics": {name: each.plain() for name, each in found.items()}, "parts": counts, "review_price": price}
+    return {
+        "metrics": {name: each.plain() for name, each in found.items()}, "parts": counts, "review_price": price,
+        EVALUATION: [each.plain() for each in said],
+    }  # fmt: skip
+
+
+def seen_of(release: Release, examples: Examples, price: float) -> Seen:
+    """Examples as a release would have decided them, at a price of a review."""
+    work = without_reasons(release, examples, price)
+    subjects = examples.rows[release.system.decision.subject or release.system.decision.id]
+    return Seen(examples.rows, examples.at, examples.labels, work.probability, work.judged.chosen != 0,
+                realised(release, work, examples), codes_of(subjects))  # fmt: skip
+
+
+def _compared(value: Estimate, gain: Estimate, rival: str) -> Measure:
+    return measured("value", value, unit="money", against=rival, difference=gain.estimate, difference_low=gain.low,
+                    difference_high=gain.high)  # fmt: skip
+
+
+def best_rule(system: System, examples: Examples) -> Floats:
+    """Money of each row under the best simple rule for these very rows, its reviews within their capacity a day."""
+    worth = ledger(system, examples.rows, examples.labels)
+    rule = rule_with_hindsight(system, examples.rows, worth, examples.at // DAY).money
+    nothing = do_nothing(system, worth)
+    return np.asarray((rule if rule.sum() > nothing.sum() else nothing) / MONEY)
 
 
 def price_of(release: Release, recent: Examples, days: float) -> float:

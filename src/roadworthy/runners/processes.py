@@ -7,6 +7,7 @@ the same batch at the same time, and the answers are those of one process.
 from __future__ import annotations
 
 import multiprocessing
+import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
@@ -17,6 +18,15 @@ from roadworthy.core.running import Labels, RunningViews
 from roadworthy.core.views import OUTCOME, Series, View, names_of, series_of
 
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would take over locks of threads that it does not have
+
+
+def peak_memory() -> int:
+    """The most bytes that this process has held so far; 0 where the system does not tell."""
+    try:
+        import resource  # noqa: PLC0415  not on every system
+    except ImportError:
+        return 0
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * (1 if sys.platform == "darwin" else 1024)
 
 
 @contextmanager

@@ -16,7 +16,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from roadworthy.errors import RoadworthyError
 from roadworthy.web import metrics
 from roadworthy.web.answers import HttpError, error_body, error_headers, explained, json_response, send_json
-from roadworthy.web.api import reading, rows
+from roadworthy.web.api import evidence, reading, rows
 from roadworthy.web.api.desks import MOUNT, Desks
 from roadworthy.web.app_port import App
 from roadworthy.web.auth import OPEN
@@ -38,7 +38,7 @@ def build(app: App, door: Door | None = None) -> Litestar:
 
     taking = rows.route(app, desks, door)
     made = Litestar(
-        [taking, *reading.routes(app, door), *metrics.routes(app, desks, door), *routes(app)],
+        [taking, *reading.routes(app, door), *evidence.routes(app), *metrics.routes(app, desks, door), *routes(app)],
         exception_handlers={Exception: _refuse},
         lifespan=[lifespan],
         openapi_config=None,
@@ -94,7 +94,7 @@ def _named(path: str) -> str:
     if path in OPEN or path in {"/metrics", "/openapi.json"}:
         return path
     if path.startswith("/v1/"):
-        return "trace" if path.startswith("/v1/decisions/") else "other"
+        return {"decisions": "trace", "gates": "gates"}.get(path.split("/")[2], "other")
     return "pages"
 
 

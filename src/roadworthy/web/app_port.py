@@ -63,6 +63,12 @@ class App(Protocol):
     def lift(self, system: str, by: str, why: str) -> Json:
         """The end of a halt; durable when it returns. Raises NotFound, InputError, Conflict."""
 
+    def gates(self, release: str) -> Json:
+        """A release, by its first hex digits, held against its gates. Raises NotFound, Refused."""
+
+    def evidence(self, system: str) -> Json:
+        """The live release of a system with its evidence, gates and waivers. Raises NotFound."""
+
     def measures(self) -> list[Family]:
         """What a monitoring system is told of the systems."""
 

@@ -23,8 +23,16 @@ def document(schemas: Mapping[str, Json]) -> Json:
             "post": _rows("Tell what turned out to be true", system, "Outcome", "Taken")
         }
         paths[f"/v1/systems/{system}/halt"] = _halt(system)
+        paths[f"/v1/systems/{system}/evidence"] = {
+            "get": _get("The live release with its evidence, gates and waivers", "Evidence")
+        }
     paths["/v1/decisions/{id}"] = {
         "get": _get("One decision with everything that led to it", "Trace", [_parameter("id", "path")])
+    }
+    release = [_parameter("release", "path")]
+    paths["/v1/gates/{release}"] = {
+        "get": _get("A release held against its gates; `?hook=flagger` makes the status tell", "Gates", release),
+        "post": _get("The same for a webhook: 200 when it passes, else 412", "Gates", release),
     }
     paths["/livez"] = {"get": _get("The process answers", "Status")}
     paths["/readyz"] = {"get": _get("Decisions can be taken now", "Status")}
@@ -137,6 +145,11 @@ _SHARED: Json = {
     "Status": _of("status", status=_TEXT, warnings={"type": "array", "items": _TEXT}, models=_OBJECT),
     "Halt": _of("system halted history", system=_TEXT, halted={"type": "boolean"}, by={"type": ["string", "null"]},
                 at={"type": ["string", "null"]}, why={"type": ["string", "null"]}, history={"type": "array"}),
+    "Gates": _of("release verdict pass lines", release=_TEXT, system=_TEXT, at=_TEXT, verdict=_TEXT,
+                 **{"pass": {"type": "boolean"}}, lines={"type": "array", "items": _OBJECT},
+                 waivers={"type": "array"}, evidence=_OBJECT),
+    "Evidence": _of("system release documents gates", system=_TEXT, release=_TEXT,
+                    documents={"type": "array", "items": _OBJECT}, gates=_OBJECT),
     "Error": _of("error", error=_of("code message", code=_TEXT, message=_TEXT, hint=_TEXT,
                                     faults={"type": "array", "items": _FAULT})),
 }  # fmt: skip

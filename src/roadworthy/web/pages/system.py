@@ -7,6 +7,7 @@ from typing import Any
 
 from roadworthy.web.app_port import App, Json
 from roadworthy.web.pages.figures import figures
+from roadworthy.web.pages.gates import held
 from roadworthy.web.pages.plots import SIZE, accuracy, reliability
 from roadworthy.web.pages.view import View
 from roadworthy.web.pages.words import known, money, plural
@@ -16,11 +17,12 @@ PATH = "/systems/{system:str}"
 
 def page(app: App, system: str) -> View:
     """The rehearsal page, or what to type where there is no rehearsal yet."""
-    report, halt = app.report(system), app.halted(system)
+    report, halt, gates = app.report(system), app.halted(system), held(app, system)
     if report is None:
-        return View(system, "system_empty.html", {"system": system, "report": None, "halt": halt})
+        return View(system, "system_empty.html", {"system": system, "report": None, "halt": halt, "gates": gates})
     said = verdict(report)
-    data = {"system": system, "report": report, "halt": halt, "verdict": said, "captured": captured(report["value"])}
+    share = captured(report["value"])
+    data = {"system": system, "report": report, "halt": halt, "gates": gates, "verdict": said, "captured": share}
     calibration = report["calibration"][-1] if report["calibration"] else None
     shown = {
         "figures": figures(report),
