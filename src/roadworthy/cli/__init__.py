@@ -30,6 +30,7 @@ COMMANDS = (
     "labels",
     "facts",
     "train",
+    "behave",
     "rehearse",
     "plan",
     "score",
