@@ -138,7 +138,7 @@ def keys(value: object, path: str = "") -> Iterator[str]:
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from keys(inner, f"{path}.{name}" if path else str(name))
-    elif isinstance(value, list) and path in {"guardrails", "gates"}:
+    elif isinstance(value, list) and path in {"guardrails", "gates", "goals"}:
         for inner in value:
             yield from keys(inner, f"{path}[]")
     else:
@@ -241,7 +241,7 @@ def test_dependencies_are_documented() -> None:
 
 # The documents that are walked through: their files are written, their commands are typed, in one folder.
 
-WALKED = tuple(ROOT / "docs" / name for name in ("bring-your-model.md", "plan.md", "behaviour.md", "rehearsal.md"))
+WALKED = tuple(ROOT / "docs" / name for name in ("bring-your-model.md", "plan.md", "behaviour.md", "goals.md", "rehearsal.md"))
 
 
 class Step(NamedTuple):

@@ -31,6 +31,7 @@ COMMANDS = (
     "facts",
     "train",
     "behave",
+    "goals",
     "rehearse",
     "plan",
     "score",
