@@ -3,8 +3,8 @@
     python bench/crc.py [ADULT.parquet] [--splits 400]
 
 A model is trained once on a fifth of the table; without a table its scores are simulated, beta distributed. The other
-rows are split at random, over and over: n true rows to calibrate on, all others to count misses on. The mean of the miss
-rate must lie in [alpha - 2 / (n + 1), alpha]; the plain quantile of the same scores is beside it.
+rows are split at random, over and over: n true rows to calibrate on, all others to count misses on. The mean miss rate
+must lie in [alpha - 2 / (n + 1), alpha]; the plain quantile of the same scores is beside it.
 """
 
 from __future__ import annotations

@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -18,14 +19,18 @@ from roadworthy.core.features import compute
 from roadworthy.core.labels import Finding
 from roadworthy.core.release import Manifest
 from roadworthy.core.views import OUTCOME
+from roadworthy.errors import RoadworthyError
+from roadworthy.flows import experiments
+from roadworthy.flows import sweep as sweeps
 from roadworthy.flows.declare import Project, load_train
+from roadworthy.flows.declare_search import search_space
 from roadworthy.flows.history import facts
 from roadworthy.flows.labels import report as labels_report
 from roadworthy.flows.openlineage_datasets import home_dataset, release_dataset
 from roadworthy.flows.rehearse import Progress, Trainer, rehearse
 from roadworthy.flows.releases import LIVE, Draft, keep, load_release, open_model, rule_release
 from roadworthy.flows.report import example_ids, report
-from roadworthy.flows.train import Examples, examples_of, fit, fit_apart
+from roadworthy.flows.train import Examples, examples_of, fit, fit_apart, split
 from roadworthy.flows.world import Tables, history_of, world_of
 from roadworthy.home import Home, now
 from roadworthy.intake import SETS, acquire_all, standing_tables, told
@@ -157,37 +162,105 @@ def _resting_on(draft: Draft, tables: Tables) -> Draft:
 
 
 def run_training(
-    home: Home, project: Project, data: Path | None, *, seed: int, progress: Progress, tell: Tell = lambda _: None
+    home: Home,
+    project: Project,
+    data: Path | None,
+    *,
+    seed: int,
+    progress: Progress,
+    tell: Tell = lambda _: None,
+    parameters: Mapping[str, Any] | None = None,
 ) -> Draft:
     """Acquire what is new, train on everything that is known at the end of the tables, and keep the release.
 
     `tell` is given what was found about the labels, before anything is trained on them. Facts come from SQL over
-    history; rivals are the rule and, if there is one, the live release.
+    history; rivals are the rule and, if there is one, the live release. `parameters` are handed to `train`. The run is
+    kept as an experiment, also when it fails.
     """
     acquire_all(home, project, data, progress=progress)
     tables = standing_tables(home, project)
     with told(home, project, "train", tables.snapshots) as run:
         found = labels_report(project, history_of(project, tables))
         tell(found)
-        draft = _resting_on(_train(home, project, tables, seed), tables)
+        begun = experiments.Begun(experiments.TRAIN, now(), seed, parameters or {}, named(tables))
+        draft, kept = _recorded(home, project, tables, begun)
         draft = replace(draft, evidence={**draft.evidence, "labels": [each.plain() for each in found]})
         run.outputs = [
             release_dataset(home.path, draft.release.digest, project, dict(zip(SETS, run.inputs, strict=True)))
         ]
-        publish(home, [draft], [(PRICE, project.system.name, {"value": draft.evidence["review_price"]})])
+        publish(home, [draft], [(PRICE, project.system.name, {"value": draft.evidence["review_price"]}), kept])
     return draft
 
 
-def _train(home: Home, project: Project, tables: Tables, seed: int) -> Draft:
+def _recorded(
+    home: Home, project: Project, tables: Tables, begun: experiments.Begun
+) -> tuple[Draft, tuple[str, str, Any]]:
+    """A trained draft, and the document of its run. A run that fails is kept at once, with the reason."""
+    started = time.perf_counter()
+    try:
+        examples, until = known_examples(project, tables)
+        draft = _resting_on(_train(home, project, examples, until, begun), tables)
+    except RoadworthyError as error:
+        ended = experiments.Ended(time.perf_counter() - started, why=str(error))
+        home.store.append([], [experiments.document(home.store, project, begun, ended)])
+        raise
+    seconds = time.perf_counter() - started
+    parts, price = split(project.system, examples, until), draft.evidence["review_price"]
+    tested = experiments.keep_tested(home.blobs, draft.release, parts, price)
+    ended = experiments.Ended(
+        seconds, draft.release.digest, "", draft.evidence["metrics"], draft.evidence["parts"], tested
+    )
+    return draft, experiments.document(home.store, project, begun, ended)
+
+
+def known_examples(project: Project, tables: Tables) -> tuple[Examples, int]:
+    """Everything that is known at the end of the tables, with its facts, and when that is (microseconds)."""
     history = history_of(project, tables)
+    until = int(np.maximum(history.at, history.known).max()) + 1
+    quanta = rule_release(project).release.quanta()
+    return examples_of(history, facts(history, project.views, quanta), until), until
+
+
+def _train(home: Home, project: Project, examples: Examples, until: int, begun: experiments.Begun) -> Draft:
     rule = rule_release(project).release
     rivals = {"rule": rule}
     live = dict(home.store.list(LIVE)).get(project.system.name)
     if live is not None:
         rivals["champion"] = load_release(live["digest"], home.blobs, loader)[1]
-    until = int(np.maximum(history.at, history.known).max()) + 1
-    examples = examples_of(history, facts(history, project.views, rule.quanta()), until)
-    return fit(project, load_train(project), loader_for, examples, until, seed, rivals)
+    train = partial(load_train(project), **begun.parameters)
+    return fit(project, train, loader_for, examples, until, begun.seed, rivals)
+
+
+def run_sweep(
+    home: Home, project: Project, data: Path | None, trials: int, metric: str, *, seed: int, progress: Progress
+) -> Mapping[str, Any]:
+    """Try parameters of `SEARCH` until there are so many trials, each kept as a run; returns the best parameters.
+
+    Trials of the same code, data, metric and seed that were made before are not made again.
+    """
+    space = search_space(project)
+    acquire_all(home, project, data, progress=progress)
+    tables = standing_tables(home, project)
+    sweep = sweeps.plan(project, space, metric, seed, trials, named(tables))
+    examples, until = known_examples(project, tables)
+    parts, name = split(project.system, examples, until), sweeps.metric_name(sweep)
+    sweeps.halves(parts.calibrate)
+    before = _trials_of(home, project, sweep)
+    attempt = sweeps.attempted(project, load_train(project), loader_for, parts, sweep)
+    started, at = time.perf_counter(), now()
+    for done, (parameters, found, why) in enumerate(sweeps.trials(sweep, before, attempt), len(before) + 1):
+        begun = experiments.Begun(experiments.TRIAL, at, seed, parameters, named(tables), sweep.key)
+        metrics = {} if found is None else {name: found.plain()}
+        said = why or "a trial"
+        ended = experiments.Ended(time.perf_counter() - started, why=said, metrics=metrics)
+        home.store.append([], [experiments.document(home.store, project, begun, ended)])
+        progress(done, trials, f"{metric} {found.estimate:,.4g}" if found and found.estimate is not None else why)
+        started, at = time.perf_counter(), now()
+    return dict(sweeps.best(sweep, _trials_of(home, project, sweep)[:trials])["parameters"])
+
+
+def _trials_of(home: Home, project: Project, sweep: sweeps.Sweep) -> list[dict[str, Any]]:
+    return [run for run in experiments.runs_of(home.store, project.system.name) if run["sweep"] == sweep.key]
 
 
 def training_table(home: Home, project: Project, data: Path | None, progress: Progress) -> Batch:

@@ -30,6 +30,7 @@ COMMANDS = (
     "labels",
     "facts",
     "train",
+    "runs",
     "behave",
     "goals",
     "rehearse",

@@ -129,10 +129,26 @@ def fit(
     Raises InputError when too little is known or `train` returns something that no model kind can keep.
     """
     parts = split(project.system, examples, until)
-    features = features_of(project, parts.train)
+    draft = made(project, train, loader_for, parts.train, parts.calibrate, seed)
+    return replace(draft, evidence=evaluate(draft.release, parts, rivals, seed))
+
+
+def made(
+    project: Project,
+    train: TrainFunction,
+    loader_for: Callable[[object], Loader],
+    learned_from: Examples,
+    calibrated_on: Examples,
+    seed: int,
+) -> Draft:
+    """A release trained on some examples and calibrated on others, without evidence.
+
+    Raises InputError when `train` raises or returns something that no model kind can keep.
+    """
+    features = features_of(project, learned_from)
     categories = categories_of(features)
     features = replace(features, categories=coded(categories))
-    fitted = _trained(train, features, parts.train.labels, seed)
+    fitted = _trained(train, features, learned_from.labels, seed)
     loader = loader_for(fitted)
     data = loader.save(fitted)
     predict = loader.load(data).predict
@@ -141,15 +157,14 @@ def fit(
         raw = predict(replace(features_of(project, part), categories=coded(categories)))
         return np.rint(np.asarray(raw, np.float64) / SCORE_QUANTUM) * SCORE_QUANTUM
 
-    calibration = fit_calibration(scores(parts.calibrate), parts.calibrate.labels)
+    calibration = fit_calibration(scores(calibrated_on), calibrated_on.labels)
     learned = {
         "calibration": (calibration.a, calibration.b, calibration.c),
         "features": features.names,
         "categories": categories,
-        "reference": reference_of(features.take(parts.train.labels == 0)),
+        "reference": reference_of(features.take(learned_from.labels == 0)),
     }
-    draft = model_release(project, loader, data, learned, {})
-    return replace(draft, evidence=evaluate(draft.release, parts, rivals, seed))
+    return model_release(project, loader, data, learned, {})
 
 
 def _trained(train: TrainFunction, features: Batch, labels: Floats, seed: int) -> object:
