@@ -101,7 +101,7 @@ def write_tables(folder: Path, payments, frauds, ending: str = ".parquet") -> Pa
 
 def write_system(folder: Path, changes=CHANGES) -> Path:
     """The fraud example with a small model and small numbers."""
-    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copytree(EXAMPLE, folder, ignore=shutil.ignore_patterns("__pycache__", "behaviour.yaml"))
     declared = (folder / "system.yaml").read_text()
     for old, new in changes.items():
         assert old in declared, old

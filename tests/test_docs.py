@@ -138,7 +138,7 @@ def keys(value: object, path: str = "") -> Iterator[str]:
     if isinstance(value, dict):
         for name, inner in value.items():
             yield from keys(inner, f"{path}.{name}" if path else str(name))
-    elif isinstance(value, list) and path in {"guardrails", "gates"}:
+    elif isinstance(value, list) and path in {"guardrails", "gates", "goals"}:
         for inner in value:
             yield from keys(inner, f"{path}[]")
     else:
@@ -252,7 +252,18 @@ def test_dependencies_are_documented() -> None:
 # The documents that are walked through: their files are written, their commands are typed, in one folder.
 
 WALKED = tuple(
-    ROOT / "docs" / f"{name}.md" for name in ("bring-your-model", "plan", "evidence", "gates", "reasons", "rehearsal")
+    ROOT / "docs" / f"{name}.md"
+    for name in (
+        "bring-your-model",
+        "plan",
+        "evidence",
+        "gates",
+        "behaviour",
+        "goals",
+        "reasons",
+        "rehearsal",
+        "experiments",
+    )
 )
 
 
@@ -322,7 +333,7 @@ def test_walked_documents_show_what_is_printed(walked) -> None:
 def test_nothing_is_gained_in_the_null_world(walked) -> None:
     """With shuffled outcomes no model is released, and the interval of the gain is not over zero."""
     _, steps = walked
-    printed = steps[-1].printed
+    printed = [step for step in steps if step.place.startswith("rehearsal.md")][-1].printed
     high = re.search(r"gain +\S+ \[\S+ (\S+)\] EUR a day over the rule", printed)
     assert high is not None
     assert float(high[1].replace(",", "")) <= 0

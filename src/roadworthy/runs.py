@@ -7,6 +7,7 @@ from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import Future, ProcessPoolExecutor, ThreadPoolExecutor
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import partial
 from pathlib import Path
 from threading import Event
 from typing import Any
@@ -20,7 +21,11 @@ from roadworthy.core.labels import Finding
 from roadworthy.core.measured import EVALUATION, LATENCY
 from roadworthy.core.release import Manifest, Release
 from roadworthy.core.views import OUTCOME
+from roadworthy.errors import RoadworthyError
+from roadworthy.flows import experiments
+from roadworthy.flows import sweep as sweeps
 from roadworthy.flows.declare import Project, load_train
+from roadworthy.flows.declare_search import search_space
 from roadworthy.flows.evidence import kept as kept_evidence
 from roadworthy.flows.examine import examine
 from roadworthy.flows.history import facts
@@ -32,7 +37,7 @@ from roadworthy.flows.releases import LIVE, PRICE, REPORT, Draft, keep, load_rel
 from roadworthy.flows.report import example_ids, report
 from roadworthy.flows.robustness import robustness
 from roadworthy.flows.snapshots import SETS
-from roadworthy.flows.train import Examples, Parts, examples_of, fit, fit_apart, fit_parts, split
+from roadworthy.flows.train import Examples, Parts, TrainFunction, examples_of, fit, fit_apart, made, split
 from roadworthy.flows.world import Tables, history_of, world_of
 from roadworthy.home import Home, now
 from roadworthy.intake import acquire_all, standing_tables, told
@@ -176,47 +181,84 @@ def _resting_on(draft: Draft, tables: Tables) -> Draft:
 
 
 def run_training(
-    home: Home, project: Project, data: Path | None, *, seed: int, progress: Progress, tell: Tell = lambda _: None
+    home: Home,
+    project: Project,
+    data: Path | None,
+    *,
+    seed: int,
+    progress: Progress,
+    tell: Tell = lambda _: None,
+    parameters: Mapping[str, Any] | None = None,
 ) -> Draft:
     """Acquire what is new, train on everything that is known at the end of the tables, and keep the release.
 
     `tell` is given what was found about the labels, before anything is trained on them. Facts come from SQL over
-    history; rivals are the rule and, if there is one, the live release.
+    history; rivals are the rule and, if there is one, the live release. `parameters` are handed to `train`. The run is
+    kept as an experiment, also when it fails.
     """
     acquire_all(home, project, data, progress=progress)
     tables = standing_tables(home, project)
     with told(home, project, "train", tables.snapshots) as run:
         found = labels_report(project, history_of(project, tables))
         tell(found)
-        draft = _resting_on(_train(home, project, tables, seed), tables)
+        begun = experiments.Begun(experiments.TRAIN, now(), seed, parameters or {}, named(tables))
+        draft, kept = _recorded(home, project, tables, begun)
         draft = replace(draft, evidence={**draft.evidence, "labels": [each.plain() for each in found]})
         draft, evidence = with_evidence(draft)
         run.outputs = [
             release_dataset(home.path, draft.release.digest, project, dict(zip(SETS, run.inputs, strict=True)))
         ]
-        publish(home, [draft], [(PRICE, project.system.name, {"value": draft.evidence["review_price"]}), *evidence])
+        prices = (PRICE, project.system.name, {"value": draft.evidence["review_price"]})
+        publish(home, [draft], [prices, kept, *evidence])
     return draft
 
 
-def _train(home: Home, project: Project, tables: Tables, seed: int) -> Draft:
+def _recorded(
+    home: Home, project: Project, tables: Tables, begun: experiments.Begun
+) -> tuple[Draft, tuple[str, str, Any]]:
+    """A trained draft, and the document of its run. A run that fails is kept at once, with the reason."""
+    started = time.perf_counter()
+    try:
+        examples, until = known_examples(project, tables)
+        draft = _resting_on(_train(home, project, examples, until, begun), tables)
+    except RoadworthyError as error:
+        ended = experiments.Ended(time.perf_counter() - started, why=str(error))
+        home.store.append([], [experiments.document(home.store, project, begun, ended)])
+        raise
+    seconds = time.perf_counter() - started
+    parts, price = split(project.system, examples, until), draft.evidence["review_price"]
+    tested = experiments.keep_tested(home.blobs, draft.release, parts, price)
+    ended = experiments.Ended(
+        seconds, draft.release.digest, "", draft.evidence["metrics"], draft.evidence["parts"], tested
+    )
+    return draft, experiments.document(home.store, project, begun, ended)
+
+
+def known_examples(project: Project, tables: Tables) -> tuple[Examples, int]:
+    """Everything that is known at the end of the tables, with its facts, and when that is (microseconds)."""
     history = history_of(project, tables)
+    until = int(np.maximum(history.at, history.known).max()) + 1
+    quanta = rule_release(project).release.quanta()
+    return examples_of(history, facts(history, project.views, quanta), until), until
+
+
+def _train(home: Home, project: Project, examples: Examples, until: int, begun: experiments.Begun) -> Draft:
     rule = rule_release(project).release
     rivals = {"rule": rule}
     live = dict(home.store.list(LIVE)).get(project.system.name)
     if live is not None:
         rivals["champion"] = load_release(live["digest"], home.blobs, loader)[1]
-    until = int(np.maximum(history.at, history.known).max()) + 1
-    examples = examples_of(history, facts(history, project.views, rule.quanta()), until)
-    draft = fit(project, load_train(project), loader_for, examples, until, seed, rivals)
-    return _examined(project, draft, split(project.system, examples, until), seed)
+    train = partial(load_train(project), **begun.parameters)
+    draft = fit(project, train, loader_for, examples, until, begun.seed, rivals)
+    return _examined(project, draft, train, split(project.system, examples, until), begun.seed)
 
 
-def _examined(project: Project, draft: Draft, parts: Parts, seed: int) -> Draft:
+def _examined(project: Project, draft: Draft, train: TrainFunction, parts: Parts, seed: int) -> Draft:
     """The draft with all that is measured of a release which may go live, beside what its training measured."""
-    release, price, train = draft.release, draft.evidence["review_price"], load_train(project)
+    release, price = draft.release, draft.evidence["review_price"]
 
     def refit(parts: Parts, seed: int) -> Release:
-        return fit_parts(project, train, loader_for, parts, seed).release
+        return made(project, train, loader_for, parts.train, parts.calibrate, seed).release
 
     known = {(each["name"], str(each.get("slice", {}))) for each in draft.evidence[EVALUATION]}  # that gates asked for
     found = [each for each in examine(project, release, parts, price, refit, seed)
@@ -229,6 +271,38 @@ def _examined(project: Project, draft: Draft, parts: Parts, seed: int) -> Draft:
     more = {EVALUATION: [*draft.evidence[EVALUATION], *(each.plain() for each in found)],
             LATENCY: [each.plain() for each in timed]}  # fmt: skip
     return replace(draft, evidence={**draft.evidence, **more})
+
+
+def run_sweep(
+    home: Home, project: Project, data: Path | None, trials: int, metric: str, *, seed: int, progress: Progress
+) -> Mapping[str, Any]:
+    """Try parameters of `SEARCH` until there are so many trials, each kept as a run; returns the best parameters.
+
+    Trials of the same code, data, metric and seed that were made before are not made again.
+    """
+    space = search_space(project)
+    acquire_all(home, project, data, progress=progress)
+    tables = standing_tables(home, project)
+    sweep = sweeps.plan(project, space, metric, seed, trials, named(tables))
+    examples, until = known_examples(project, tables)
+    parts, name = split(project.system, examples, until), sweeps.metric_name(sweep)
+    sweeps.halves(parts.calibrate)
+    before = _trials_of(home, project, sweep)
+    attempt = sweeps.attempted(project, load_train(project), loader_for, parts, sweep)
+    started, at = time.perf_counter(), now()
+    for done, (parameters, found, why) in enumerate(sweeps.trials(sweep, before, attempt), len(before) + 1):
+        begun = experiments.Begun(experiments.TRIAL, at, seed, parameters, named(tables), sweep.key)
+        metrics = {} if found is None else {name: found.plain()}
+        said = why or "a trial"
+        ended = experiments.Ended(time.perf_counter() - started, why=said, metrics=metrics)
+        home.store.append([], [experiments.document(home.store, project, begun, ended)])
+        progress(done, trials, f"{metric} {found.estimate:,.4g}" if found and found.estimate is not None else why)
+        started, at = time.perf_counter(), now()
+    return dict(sweeps.best(sweep, _trials_of(home, project, sweep)[:trials])["parameters"])
+
+
+def _trials_of(home: Home, project: Project, sweep: sweeps.Sweep) -> list[dict[str, Any]]:
+    return [run for run in experiments.runs_of(home.store, project.system.name) if run["sweep"] == sweep.key]
 
 
 def training_table(home: Home, project: Project, data: Path | None, progress: Progress) -> Batch:

@@ -11,9 +11,9 @@ import msgspec
 import numpy as np
 
 from roadworthy.core.batch import Batch, Column, missing, text
-from roadworthy.core.contract import Contract, Field, keeps
+from roadworthy.core.contract import Contract, keeps
 from roadworthy.errors import InputError
-from roadworthy.flows.decide import iso
+from roadworthy.flows.as_sent import as_sent
 from roadworthy.flows.laws import sample
 from roadworthy.flows.snapshots import current, read_snapshot
 from roadworthy.home import Home
@@ -38,7 +38,7 @@ class Rows:
     def bodies(self) -> Iterator[bytes]:
         """Rows as JSON, over and over, each under an id of its own; they end where there are no more ids."""
         encode = msgspec.json.encode
-        plain = [_plain(self.contract, self.rows, row) for row in range(len(self.rows))]
+        plain = [as_sent(self.contract, self.rows, row) for row in range(len(self.rows))]
         if self.new is None:
             yield from {each[self.id]: encode(each) for each in plain}.values()
             return
@@ -91,16 +91,3 @@ def _keeps(contract: Contract, rows: Batch, id: str, way: Callable[[int], Any]) 
     column = text(made) if rows[id].dtype == object else np.array(made, np.float64)
     row = rows.take(np.zeros(len(made), np.int64)).with_columns({id: column})
     return bool(keeps(contract, row).all())
-
-
-def _plain(contract: Contract, rows: Batch, row: int) -> dict[str, Any]:
-    """A row as a caller would send it; what is missing is left out."""
-    named = ((field, rows[field.name][row : row + 1]) for field in contract.fields)
-    return {field.name: _value(field, column) for field, column in named if not missing(column)[0]}
-
-
-def _value(field: Field, column: Column) -> Any:
-    if field.kind == "time":
-        return iso(int(column.astype("datetime64[us]").astype(np.int64)[0]))
-    value = column.tolist()[0]
-    return {"boolean": bool, "integer": int}.get(field.logical_type, lambda same: same)(value)

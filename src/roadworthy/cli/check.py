@@ -17,6 +17,7 @@ from roadworthy.flows.compare import Compared, compare
 from roadworthy.flows.contract_page import describe
 from roadworthy.flows.declare import SYSTEM as SYSTEM_YAML
 from roadworthy.flows.declare import Project, read_system
+from roadworthy.flows.declare_behaviour import content_of, read_behaviour
 from roadworthy.flows.laws import broken_laws
 from roadworthy.flows.releases import LIVE, load_project
 from roadworthy.flows.vocabulary import Vocabulary, systems_under, vocabulary
@@ -79,7 +80,9 @@ def _read(folders: Sequence[Path]) -> tuple[list[Project], list[tuple[Path, Decl
     projects, faults = [], []
     for folder in folders:
         try:
-            projects.append(read_system(folder))
+            project = read_system(folder)
+            read_behaviour(project, content_of(project.folder))
+            projects.append(project)
         except DeclarationError as error:
             faults.append((folder, error))
     return projects, faults

@@ -90,6 +90,12 @@ def progress(what: str, *, quiet: bool) -> Iterator[Report]:
         yield report
 
 
+def settings_shown(parameters: Mapping[str, Any]) -> str:
+    """Parameters as a person reads them."""
+    shown = {name: f"{value:.4g}" if isinstance(value, float) else value for name, value in parameters.items()}
+    return ", ".join(f"{name} {value}" for name, value in shown.items())
+
+
 def money(amount: float | None, currency: str) -> str:
     """An amount as a person reads it."""
     return "unknown" if amount is None else f"{amount:,.0f} {currency}"

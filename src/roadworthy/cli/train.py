@@ -2,6 +2,10 @@
 
 from __future__ import annotations
 
+from typing import Annotated
+
+from cyclopts import Parameter
+
 from roadworthy.cli.labels import STYLES
 from roadworthy.cli.output import (
     SYSTEM,
@@ -15,22 +19,33 @@ from roadworthy.cli.output import (
     print_json,
     progress,
     say,
+    settings_shown,
     table,
 )
 from roadworthy.core.labels import Finding
+from roadworthy.errors import InputError
 from roadworthy.flows.declare import read_system
 from roadworthy.home import open_home
-from roadworthy.runs import run_training
+from roadworthy.runs import run_sweep, run_training
+
+Sweep = Annotated[int, Parameter(help="Try so many parameters of SEARCH in train.py first, and take the best.")]
+MetricName = Annotated[str, Parameter(help="What a sweep looks for: value, or the name of a metric.")]
 
 
 def train(
-    *, system: System = SYSTEM, data: Data = None, home: HomeFolder = None, seed: Seed = 0, json: Json = False
-) -> None:
+    *, system: System = SYSTEM, data: Data = None, home: HomeFolder = None, seed: Seed = 0, sweep: Sweep = 0,
+    metric: MetricName = "value", json: Json = False,
+) -> None:  # fmt: skip
     """Train on what is known, test on the newest labelled days, and keep the release that serving will use."""
     project = read_system(system)
+    if sweep < 0:
+        raise InputError(f"--sweep: expected a number of trials, got {sweep}")
     with open_home(home_of(home)) as opened, progress("training", quiet=json) as report:
         tell = (lambda _: None) if json else _tell
-        draft = run_training(opened, project, data, seed=seed, progress=report, tell=tell)
+        found = run_sweep(opened, project, data, sweep, metric, seed=seed, progress=report) if sweep else {}
+        if found and not json:
+            say(f"best of {sweep} trials by {metric}: {settings_shown(found)}")
+        draft = run_training(opened, project, data, seed=seed, progress=report, tell=tell, parameters=found)
     manifest = draft.release.manifest
     if json:
         print_json(

@@ -28,6 +28,7 @@ from roadworthy.errors import Unscored
 SCORE_QUANTUM = 1e-6  # scores are rounded to this before the policy: BLAS sums a row alone with another last bit
 AUTO, REVIEW, GUARDRAIL, FALLBACK, TODAY, AUDIT = "auto", "review", "guardrail", "fallback", "rule", "audit"
 HALTED = "halted"  # why there is no score
+NO_VALUE = "the value of an action is missing"  # why it is the fallback's turn though there is a score
 
 
 class Work(NamedTuple):
@@ -109,7 +110,7 @@ def judge(release: Release, work: Work) -> Work:
     judgement = judge_rows(system, work.rows, work.probability, price)
     failed = work.failed.copy()
     if release.predict is not None:
-        failed[judgement.unknown & (failed == None)] = "the value of an action is missing"  # noqa: E711  elementwise
+        failed[judgement.unknown & (failed == None)] = NO_VALUE  # noqa: E711  elementwise
     else:
         by_rule = np.where(system.rule.when.fires(work.rows), system.decision.actions.index(system.rule.then), 0)
         judgement = replace(judgement, chosen=np.where(judgement.guarded, judgement.chosen, by_rule))

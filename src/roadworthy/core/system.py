@@ -135,6 +135,25 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
+class Kpi:
+    """A measure over decisions and their outcomes: one DuckDB aggregate, looked at and written out anew by us."""
+
+    name: str
+    text: str
+    sql: str
+    adds_up: bool  # over rows: one sum or count, so that the whole is the sum of what each row brings
+
+
+@dataclass(frozen=True, slots=True)
+class Goal:
+    """What a KPI should become, compared with what is done today, with so many reviews a day."""
+
+    kpi: str
+    change: float  # -0.3 for 30 % less
+    reviews: float
+
+
+@dataclass(frozen=True, slots=True)
 class Unenforced:
     """A line of `system.yaml` that is understood but that nothing enforces yet."""
 
@@ -161,3 +180,6 @@ class System:
     training: Training = field(default_factory=Training)
     gates: tuple[Gate, ...] = ()
     unenforced: tuple[Unenforced, ...] = ()
+    kpis: tuple[Kpi, ...] = ()
+    goals: tuple[Goal, ...] = ()
+    misses: tuple[float, ...] = ()  # guarantees: the share of true rows that may be missed, on average

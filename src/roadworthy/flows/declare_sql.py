@@ -84,6 +84,30 @@ def safe_query(text: str, table: str, columns: Mapping[str, str]) -> str:
     return checked
 
 
+ADDING = ("sum", "count", "count_star")  # aggregates of which the whole is the sum of what each row brings
+
+
+def safe_aggregate(text: str, table: str, columns: Mapping[str, str]) -> tuple[str, bool]:
+    """An aggregate over a table to be put after SELECT, and whether it adds up over rows: one plain sum or count.
+
+    Raises ValueError(expected, got) for anything but an expression that gives one number for all rows together.
+    """
+    expected = "one aggregate over decisions, such as count(*) filter (where outcome)"
+    query = safe_query(f"SELECT {text} FROM {_quoted(table)}", table, columns)
+    end = f" FROM {table}"
+    if not query.startswith("SELECT ") or not query.endswith(end):
+        raise ValueError(expected, "a query of its own")
+    with duckdb.connect(":memory:", config={"threads": 1, "enable_external_access": False}) as connection:
+        connection.execute(_empty_table(table, columns))
+        if len(connection.execute(query).fetchall()) != 1:
+            raise ValueError(expected, "a value of each row")
+        tree = _parsed(connection, query)
+    top = tree["statements"][0]["node"]["select_list"][0]
+    inner = [str(part["class"]) for part in _parts(top, 0) if "class" in part]
+    plain = top.get("function_name") in ADDING and not top.get("distinct") and not {"SUBQUERY", "WINDOW"} & set(inner)
+    return query.removeprefix("SELECT ").removesuffix(end), plain
+
+
 def _quoted(name: str) -> str:
     return '"' + name.replace('"', '""') + '"'
 
@@ -191,9 +215,8 @@ def _expression(part: Mapping[str, Any], group: str, names: set[str], columns: l
 
 def _bound(connection: duckdb.DuckDBPyConnection, query: str, table: str, columns: Mapping[str, str]) -> None:
     """Whether the query fits the table's columns and gives one number; asked of an empty table, nothing is run."""
-    listed = ", ".join(f"{_quoted(name)} {COLUMN_TYPES.get(kind, kind)}" for name, kind in columns.items())
     try:
-        connection.execute(f"CREATE TABLE {_quoted(table)} ({listed})")
+        connection.execute(_empty_table(table, columns))
         types = [str(each) for each in connection.sql(query).types]
     except duckdb.Error as error:
         raise ValueError("a query that fits the table", _first_line(error)) from None
@@ -201,6 +224,11 @@ def _bound(connection: duckdb.DuckDBPyConnection, query: str, table: str, column
         raise ValueError(ONE_SELECT, f"{len(types)} columns")
     if not any(name in types[0] for name in NUMBERS) or "[" in types[0] or "(" in types[0].removeprefix("DECIMAL("):
         raise ValueError("one number or one truth value", f"a {types[0]}")
+
+
+def _empty_table(table: str, columns: Mapping[str, str]) -> str:
+    listed = ", ".join(f"{_quoted(name)} {COLUMN_TYPES.get(kind, kind)}" for name, kind in columns.items())
+    return f"CREATE TABLE {_quoted(table)} ({listed})"
 
 
 def _first_line(error: Exception) -> str:

@@ -27,6 +27,7 @@ WRITTEN = {
     "system.yaml": "system.yaml.jinja",
     "model.py": "model.py.jinja",
     "train.py": "train.py.jinja",
+    "behaviour.yaml": "behaviour.yaml.jinja",
     "README.md": "README.md.jinja",
     ".gitignore": "gitignore.jinja",
     "tests/test_system.py": "tests/test_system.py.jinja",
@@ -151,8 +152,17 @@ def _code(study: Study) -> dict[str, Any]:
     return {
         "views": draft.views, "functions": draft.functions, "constants": draft.constants, "features": draft.features,
         "left_out": draft.left_out, "read": draft.read,
+        "steady": _steady(study),
         "uses_numpy": bool(draft.functions) and ("np." in bodies or any(uses.values())), **uses,
     }  # fmt: skip
+
+
+def _steady(study: Study) -> str:
+    """A column of numbers that is a feature as it is: a little more of it should change little. Or nothing."""
+    keys = {each.key for each in study.draft.views}
+    plain = [name for name, each in study.columns.items() if literal(name) in study.draft.features and name not in keys]
+    fields = study.contracts["input"].by_name
+    return next((name for name in plain if fields[name].logical_type == "number" and not fields[name].enum), "")
 
 
 def _fit(rows: int, base: float) -> dict[str, Any]:

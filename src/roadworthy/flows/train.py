@@ -132,18 +132,26 @@ def fit(
     Raises InputError when too little is known or `train` returns something that no model kind can keep.
     """
     parts = split(project.system, examples, until)
-    draft = fit_parts(project, train, loader_for, parts, seed)
+    draft = made(project, train, loader_for, parts.train, parts.calibrate, seed)
     return replace(draft, evidence=evaluate(draft.release, parts, rivals, seed))
 
 
-def fit_parts(
-    project: Project, train: TrainFunction, loader_for: Callable[[object], Loader], parts: Parts, seed: int
+def made(
+    project: Project,
+    train: TrainFunction,
+    loader_for: Callable[[object], Loader],
+    learned_from: Examples,
+    calibrated_on: Examples,
+    seed: int,
 ) -> Draft:
-    """Train and calibrate on parts; the draft has no evidence yet. Raises InputError as `fit` does."""
-    features = features_of(project, parts.train)
+    """A release trained on some examples and calibrated on others, without evidence.
+
+    Raises InputError when `train` raises or returns something that no model kind can keep.
+    """
+    features = features_of(project, learned_from)
     categories = categories_of(features)
     features = replace(features, categories=coded(categories))
-    fitted = _trained(train, features, parts.train.labels, seed)
+    fitted = _trained(train, features, learned_from.labels, seed)
     loader = loader_for(fitted)
     data = loader.save(fitted)
     predict = loader.load(data).predict
@@ -152,14 +160,14 @@ def fit_parts(
         raw = predict(replace(features_of(project, part), categories=coded(categories)))
         return np.rint(np.asarray(raw, np.float64) / SCORE_QUANTUM) * SCORE_QUANTUM
 
-    recent = scores(parts.calibrate)
-    calibration = fit_calibration(recent, parts.calibrate.labels)
+    recent = scores(calibrated_on)
+    calibration = fit_calibration(recent, calibrated_on.labels)
     learned = {
         "calibration": (calibration.a, calibration.b, calibration.c),
         "features": features.names,
         "categories": categories,
-        "reference": reference_of(features.take(parts.train.labels == 0)),
-        "venn_abers": fit_venn_abers(recent, parts.calibrate.labels),
+        "reference": reference_of(features.take(learned_from.labels == 0)),
+        "venn_abers": fit_venn_abers(recent, calibrated_on.labels),
     }
     return model_release(project, loader, data, learned, {})
 
