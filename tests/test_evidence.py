@@ -23,7 +23,7 @@ from roadworthy.core.metrics.decisions import clustered_share, highest_a_day
 from roadworthy.core.slices import binned, excess_loss, weak_slices
 from roadworthy.flows.declare import read_system
 from roadworthy.flows.evidence import EVIDENCE, measures_of
-from roadworthy.flows.latency import TIMES, latency, quantile
+from roadworthy.flows.latency import TIMES, latency, quantile, weight
 from roadworthy.flows.train import Examples
 from roadworthy.home import open_home
 from roadworthy.runs import run_training
@@ -94,6 +94,7 @@ def test_the_calibration_slope_is_the_one_that_was_put_in():
     assert np.mean(found) == pytest.approx(0.5, abs=0.02)
     assert calibration_slope(labels, np.full(600, 0.5), np.arange(600)).estimate is None
     assert calibration_slope(np.zeros(600), truth, np.arange(600)).estimate is None
+    assert calibration_slope(labels, np.append(truth[1:], np.nan), np.arange(600)).estimate is None
 
 
 @given(st.lists(st.tuples(st.floats(0, 1), st.integers(0, 3)), min_size=1, max_size=60), st.integers(1, 5))
@@ -183,6 +184,7 @@ def test_quantiles_of_times_have_the_ends_that_were_seen():
     median, high, few = quantile("a", times, 0.5), quantile("a", times, 0.99), quantile("a", times[:100], 0.99)
     assert (median.low, median.high) == pytest.approx((0.180, 0.221), abs=0.002)
     assert high.low < high.value < high.high <= 0.4
+    assert [(each.value, each.n) for each in weight(b"model", 0)] == [(5, 1), (None, 0)]
     assert (few.low is not None, few.high) == (True, None)
 
 

@@ -32,8 +32,10 @@ def latency(release: Release, examples: Examples, price: float, timer: Callable[
 
 
 def weight(model: bytes, peak: int) -> list[Measure]:
-    """The bytes of a release's model, and the most that the process which trained it held."""
-    return [exact("model_bytes", len(model), 1, unit="bytes"), exact("memory_peak", peak, 1, unit="bytes")]
+    """The bytes of a release's model, and the most that the process which trained it held; 0 is unknown."""
+    held = exact("memory_peak", peak, 1, unit="bytes")
+    unknown = Measure("memory_peak", None, None, None, 0, unit="bytes", why="this system does not tell")
+    return [exact("model_bytes", len(model), 1, unit="bytes"), held if peak else unknown]
 
 
 def quantile(name: str, seconds: Floats, of: float) -> Measure:

@@ -17,11 +17,14 @@ EDGE = 1e-6
 
 
 def calibration_slope(labels: Floats, probability: Floats, clusters: Ints) -> Estimate:
-    """The slope with its interval; unknown where the probabilities do not vary. Arrays have shape (rows,)."""
+    """The slope with its interval, from arrays of shape (rows,).
+
+    It is unknown where the outcome or the probability does not vary, and where a probability is missing.
+    """
     n = len(labels)
     clipped = np.clip(probability, EDGE, 1 - EDGE)
     design = np.stack([np.ones(n), np.log(clipped / (1 - clipped))], axis=1)
-    if n < 2 or not 0 < labels.sum() < n or np.ptp(design[:, 1]) < EDGE:
+    if n < 2 or not 0 < labels.sum() < n or not np.ptp(design[:, 1]) >= EDGE:  # a missing one is not at least EDGE
         return Estimate(None, None, None, n)
     fitted = np.array([0.0, 1.0])
     for _ in range(ROUNDS):

@@ -8,8 +8,6 @@ from roadworthy.errors import Refused
 from roadworthy.web.app_port import App, Json
 from roadworthy.web.pages.words import MINUS, known, number
 
-KINDS = {"pass": "better", "fail": "worse", "not enough data": "unknown"}  # how a verdict is coloured
-
 
 def held(app: App, system: str) -> Json:
     """The live release held against its gates, with what its evidence found weak; or why that cannot be said."""
@@ -20,7 +18,7 @@ def held(app: App, system: str) -> Json:
     gates = made["gates"]
     measures = [each for document in made["documents"] for each in document["measures"]]
     return {
-        "fault": "", "release": made["release"], "verdict": gates["verdict"], "kind": KINDS[gates["verdict"]],
+        "fault": "", "release": made["release"], "verdict": gates["verdict"],
         "lines": [_line(each) for each in gates["lines"]],
         "waivers": [each for each in gates["waivers"] if each["holds"]], "weak": _weak(measures),
         "documents": [{"kind": each["kind"], "id": each["id"], "made_at": each["made_at"]}
@@ -31,7 +29,7 @@ def held(app: App, system: str) -> Json:
 def _line(line: Json) -> Json:
     found = line["measured"]
     return {
-        "gate": line["gate"], "verdict": line["verdict"], "kind": KINDS[line["verdict"]], "why": line["why"],
+        "gate": line["gate"], "verdict": line["verdict"], "why": line["why"],
         "measured": measured(found) if found else "", "n": found["n"] if found else None,
         "waived": line["waiver"] is not None and line["verdict"] != "pass",
     }  # fmt: skip
