@@ -49,7 +49,7 @@ pytestmark = pytest.mark.filterwarnings(*(f"ignore::{kind}Warning" for kind in (
 
 
 def log(tracking, folder, name, flavors, files):
-    """Log the files of a model as MLflow lays them out, and register it; returns its name in the registry."""
+    """Log the files of a model as MLflow lays them out, and register it; returns the name it is registered by."""
     folder.mkdir()
     for file, content in files.items():
         (folder / file).write_bytes(content)
