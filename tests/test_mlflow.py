@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import pickle
 import warnings
+import zipfile
 
 import lightgbm
 import numpy as np
@@ -48,7 +49,7 @@ pytestmark = pytest.mark.filterwarnings(*(f"ignore::{kind}Warning" for kind in (
 
 
 def log(tracking, folder, name, flavors, files):
-    """Log the files of a model as MLflow lays them out, and register it; returns its name in the registry."""
+    """Log the files of a model as MLflow lays them out, and register it; returns the name it is registered by."""
     folder.mkdir()
     for file, content in files.items():
         (folder / file).write_bytes(content)
@@ -158,3 +159,18 @@ def test_what_the_registry_does_not_have(tracking):
         registered("fraud", tracking[0])
     with pytest.raises(SourceLost):
         registered("models:/nobody/1", tracking[0])
+
+
+def test_an_archive_that_unfolds_to_gigabytes_is_refused(tmp_path):
+    """A model of a few megabytes that would fill the memory when it is unpacked is refused before it is."""
+    with (
+        zipfile.ZipFile(tmp_path / "model.skops", "w", zipfile.ZIP_DEFLATED, compresslevel=1) as out,
+        out.open("schema.json", "w", force_zip64=True) as member,
+    ):
+        for _ in range(1025):
+            member.write(bytes(1 << 20))
+    described = {"pickled_model": "model.skops", "serialization_format": "skops"}
+    with (tmp_path / "MLmodel").open("w") as out:
+        YAML(typ="safe").dump({"flavors": {"sklearn": described}}, out)
+    with pytest.raises(Refused, match="at most 1024 MiB"):
+        opened(tmp_path)

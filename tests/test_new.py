@@ -102,6 +102,11 @@ def test_the_new_system_trains_and_rehearses(made, tmp_path, capsysbinary):
     assert run(["train", "--system", str(made[0]), "--home", str(tmp_path), "--json"]) == 0
     trained = json.loads(capsysbinary.readouterr().out)
     assert trained["metrics"]["roc_auc"]["low"] > 0.55
+    assert run(["behave", "--system", str(made[0]), "--home", str(tmp_path), "--json"]) in (0, 1)
+    behaved = json.loads(capsysbinary.readouterr().out)
+    assert not behaved["edges"]["failed"]
+    assert behaved["team_tests"] == {"passed": 4, "failed": 0, "skipped": 0, "why": "", "names": []}
+    assert {each["verdict"] for each in behaved["tests"]} <= {"pass", "not enough data"}
     assert run(["rehearse", "--system", str(made[0]), "--home", str(tmp_path), "--json"]) == 0
     rehearsed = json.loads(capsysbinary.readouterr().out)
     assert (rehearsed["decisions"], rehearsed["rejections"]) == (ROWS, 0)

@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
-from xml.sax.saxutils import escape
 
 import numpy as np
 
@@ -89,7 +89,7 @@ def plot(runs: Sequence[Run], metric: str) -> str:
         parts.append(f'<circle cx="{x:.1f}" cy="{y(each["estimate"]):.1f}" r="4" fill="#225"/>')
         if len(points) <= 25 or place % (len(points) // 12) == 0:
             parts.append(f'<text x="{x:.1f}" y="{HEIGHT - BOTTOM + 18}" text-anchor="middle">{number}</text>')
-    title = escape(f"{metric.replace('_', ' ')}, with 95 % intervals")
+    title = f"{re.sub(r'[^0-9A-Za-z]+', ' ', metric)}, with 95 % intervals"
     return (f'<svg xmlns="http://www.w3.org/2000/svg" viewBox="0 0 {WIDTH} {HEIGHT}" width="{WIDTH}" role="img" '
             f'aria-label="{title}" font-family="sans-serif" font-size="11"><rect width="{WIDTH}" height="{HEIGHT}" '
             f'fill="white"/><text x="{LEFT}" y="16" font-size="13">{title}</text>{"".join(parts)}'

@@ -72,6 +72,7 @@ def _test(section: Section, project: Project) -> Behaviour:
                        "both" if drawn else "neither")  # fmt: skip
     limit = section.read("at_most", _share, "a share over 0 and under 100 %, such as 1 %") if drawn else None
     when = section.expression("when", contract.kinds, "truth") if "when" in section.data else None
+    _is_about_the_score(section, kind)
     if kind == "forbidden" and when is None:
         section.report("when", "a condition", "nothing")
     return Behaviour(
@@ -90,6 +91,12 @@ def _kept(section: Section) -> float | None:
     """An invariance keeps the action, or the score; then `within` says how well."""
     kept = section.choice("keeps", ("action", "score"), "action or score", "action")
     return 0.0 if kept == "score" else None
+
+
+def _is_about_the_score(section: Section, kind: str) -> None:
+    """Report a distance of scores beside what is kept when the action is."""
+    if kind == "invariance" and "within" in section.data and section.data.get("keeps") != "score":
+        section.report("within", "`keeps: score` beside it", "an invariance of the action")
 
 
 def _share(value: str) -> float:

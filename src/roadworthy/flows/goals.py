@@ -75,7 +75,7 @@ def study(project: Project, release: Release, history: History, seed: int = 0) -
     """Everything about a system's goals, as a document. Raises InputError when too little is known to test."""
     system, rule = project.system, rule_release(project).release
     until = int(np.maximum(history.at, history.known).max()) + 1
-    examples = examples_of(history, facts(history, project.views, rule.quanta()), until)
+    examples = examples_of(history, facts(history, release.views, release.quanta()), until)
     parts = split(system, examples, until)
     window = _window(system, examples, until)
     mine, today = (_candidate(each, parts) for each in (release, rule))
@@ -209,7 +209,7 @@ def _has(
     best = _picked(brought.direct, best_action(system, test.rows, np.ones(len(test), np.bool_)))
     saved = np.where(true, np.abs(brought.direct[first] - best), 0.0)
     flagged = np.asarray(actions != first, np.float64)
-    scores = mine.calibrate.score
+    scores = mine.calibrate.score[~np.isnan(mine.calibrate.score)]  # a rule has none
     share = goal.reviews * mine.days[0] / max(1, len(mine.parts.calibrate))
     return {
         "change": ratio(after - before, np.abs(before), subjects, seed),

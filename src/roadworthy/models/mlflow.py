@@ -112,13 +112,21 @@ def _estimator(folder: Path, flavor: Mapping[str, Any]) -> Any:
     return model.estimator
 
 
+def _unpacked(data: bytes, depth: int = 0) -> int:
+    """The bytes that an archive holds, with those of archives in it, as sparse matrices are. Nothing large is read."""
+    with zipfile.ZipFile(io.BytesIO(data)) as found:
+        size = sum(member.file_size for member in found.infolist())
+        if size > LARGEST or depth > 1:
+            return LARGEST + 1
+        inner = [found.read(member) for member in found.infolist()]
+    return size + sum(_unpacked(each, depth + 1) for each in inner if each.startswith(b"PK\x03\x04"))
+
+
 def _as_we_write(data: bytes) -> bytes:
     """An archive in our canonical form, which our loader then checks like any other. Raises Refused."""
     try:
-        with zipfile.ZipFile(io.BytesIO(data)) as found:
-            size = sum(member.file_size for member in found.infolist())
-        if size > LARGEST:
-            raise Refused(f"expected an archive of at most {LARGEST >> 20} MiB, got {size >> 20}")
+        if _unpacked(data) > LARGEST:
+            raise Refused(f"expected an archive of at most {LARGEST >> 20} MiB when it is unpacked, got more")
         return archive.canonical(data)
     except (zipfile.BadZipFile, KeyError, ValueError, TypeError, EOFError, OSError, json.JSONDecodeError) as error:
         raise Refused(f"expected a whole skops archive, got a damaged one: {error}") from None
