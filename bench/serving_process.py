@@ -29,6 +29,10 @@ def free_port() -> int:
     return port
 
 
+class NotMeasured(Exception):
+    """A server that does not start, or does not answer as it should."""
+
+
 @contextmanager
 def started(command: list[str], settings: dict[str, str], scratch: Path) -> Iterator[subprocess.Popen[bytes]]:
     """The process of a server in a folder of its own; what it says is in `said.txt` there."""
@@ -59,7 +63,7 @@ def ask(url: str, body: str) -> Any:
 
 
 def first_answer(process: subprocess.Popen[bytes], url: str, body: str, scratch: Path) -> Any:
-    """The answer to this request as soon as there is one."""
+    """The answer to this request as soon as there is one. Raises NotMeasured when there is none."""
     end = time.monotonic() + PATIENCE
     why: Exception | None = None
     while process.poll() is None and time.monotonic() < end:
@@ -70,10 +74,10 @@ def first_answer(process: subprocess.Popen[bytes], url: str, body: str, scratch:
         except (OSError, http.client.HTTPException) as error:
             why = error
         time.sleep(0.02)
-    raise SystemExit(f"no answer from {url}: {why}\n{(scratch / 'said.txt').read_text()}")
+    raise NotMeasured(f"no answer from {url}: {why}\n{(scratch / 'said.txt').read_text()}")
 
 
-def processor(process: int) -> float:
+def processor_seconds(process: int) -> float:
     """Seconds of processor time that a server has taken: unlike a rate, it hardly depends on who else is busy."""
     times = [_stat(each)[11:13] for each in family(process)]
     return sum(int(user) + int(system) for user, system in times) / os.sysconf("SC_CLK_TCK")

@@ -132,7 +132,7 @@ def booster(home: Path) -> bytes:
 
 
 def scores(home: Path, rows: list[Row]) -> list[float]:
-    """What our own model says about these rows, before it is calibrated."""
+    """What the model in a home says about these rows, as ours loads it, before it is calibrated."""
     columns = {name: np.array([row[name] for row in rows], np.float64) for name in NUMBERS}
     columns |= {name: np.array([row[name] for row in rows], object) for name in CATEGORIES}
     batch = Batch(columns, len(rows), coded(dict.fromkeys(CATEGORIES, sorted(LEVELS))))
