@@ -4,7 +4,7 @@
 
 The server has core 0 and the client (wrk) core 1; every request carries one row. Prints one line a case and round, then
 medians. Needs `wrk`, `taskset`, `uv` and two cores. The services written by hand are installed by every run; BentoML,
-MLServer, LitServe and MLflow are measured where they are installed, which `--install` does once (1.5 GB).
+MLServer, LitServe and MLflow are measured where they are installed, which `--install` does once (0.8 GB).
 """
 
 from __future__ import annotations
