@@ -2,7 +2,7 @@
 
 Each has an environment of its own in `.venv/rivals`, made with `uv` from `rivals/requirements-*.txt`, one worker and
 one thread. The four servers of models take a row as 35 numbers, with the codes of its categories: to look these up is
-left to their caller and not measured. Those in `rivals/*_app.py` for FastAPI take the row that ours takes.
+left to their caller and not measured. The two written for FastAPI take the row that ours takes.
 """
 
 from __future__ import annotations
@@ -64,7 +64,7 @@ RIVALS = {
     "FastAPI, pipeline": _fastapi("pipeline_app"),
     "BentoML": Rival(
         "bentoml",
-        "{bin}/bentoml serve bentoml_service:Scores --working-dir {here} --host 127.0.0.1 --port {port}",
+        "{bin}/bentoml serve bentoml_app:Scores --working-dir {here} --host 127.0.0.1 --port {port}",
         "/predict",
         body=lambda row: {"rows": [values(row)]},
         score=lambda answer: answer[0],
