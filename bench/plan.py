@@ -25,7 +25,8 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-from serving import Case, _first, _processor, load, serving
+from serving import Case, load, serving
+from serving_process import processor_seconds
 from serving_systems import bodies, made
 
 from roadworthy.capacity.client import open_load, request
@@ -50,9 +51,9 @@ def predicted(folder: Path, name: str) -> dict[str, Any]:
 
 def flood(case: Case, folder: Path, url: str, process: int, seconds: float) -> tuple[float, float, float]:
     """As many requests as its callers bring: a second, seconds of processor for each, and the share of a core."""
-    before, start = _processor(process), time.perf_counter()
+    before, start = processor_seconds(process), time.perf_counter()
     found = load(case, folder, url, seconds)
-    used, took = _processor(process) - before, time.perf_counter() - start
+    used, took = processor_seconds(process) - before, time.perf_counter() - start
     return found["rate"], used / found["requests"], used / took
 
 
@@ -71,8 +72,7 @@ def compare(name: str, folder: Path, seconds: float) -> None:
     pace = Pace(**plan["pace"])
     print(f"{name}: knee {plan['knee']:,.0f}/s, capacity {plan['capacity']:,.0f}/s, "
           f"planned in {plan['seconds']} s; load of the machine {os.getloadavg()[0]:.1f}")  # fmt: skip
-    with serving(Case(name, name), folder) as (url, process):
-        _first(url, folder, Case(name, name))
+    with serving(Case(name, name), folder) as (url, process, _):
         for connections, batch in FLOODS.items():
             rate, processor, share = flood(Case(name, name, connections), folder, url, process, seconds)
             expected = pace.processor(batch)
@@ -84,11 +84,11 @@ def compare(name: str, folder: Path, seconds: float) -> None:
         requests = requests_to(url, folder, name)
         for times in AROUND:
             share = min(1.0, flood(Case(name, name, CALLERS), folder, url, process, 1)[2])
-            before, rate = _processor(process), times * plan["knee"] * share
+            before, rate = processor_seconds(process), times * plan["knee"] * share
             found = open_load(url, requests, rate, CALLERS, seconds)
             p50, p99 = np.quantile(found.latencies, (0.5, 0.99)) * 1000
             answered = len(found.latencies) / found.seconds
-            processor = (_processor(process) - before) / len(found.latencies)
+            processor = (processor_seconds(process) - before) / len(found.latencies)
             print(f"  {times:.0%} of the knee on {share:.0%} of a core, {rate:,.0f}/s: {answered / rate:.0%} answered "
                   f"in time, p50 {p50:,.1f} ms, p99 {p99:,.1f} ms, {processor * 1e6:.0f} us of processor")  # fmt: skip
     os.sched_setaffinity(0, everywhere)

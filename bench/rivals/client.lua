@@ -1,4 +1,5 @@
--- One row a request under an id of its own. BODIES is the file of rows, SALT keeps the ids of two runs apart.
+-- One row a request, under an id of its own where a row has an id. BODIES is the file of rows, SALT keeps the ids of
+-- two runs apart.
 local heads, tails, count, sent = {}, {}, 0, 0
 local salt = os.getenv("SALT")
 
@@ -6,7 +7,8 @@ function init(_)
   for line in io.lines(os.getenv("BODIES")) do
     local from, to = line:find("@ID@", 1, true)
     count = count + 1
-    heads[count], tails[count] = line:sub(1, from - 1), line:sub(to + 1)
+    heads[count] = from and line:sub(1, from - 1) or line
+    tails[count] = from and line:sub(to + 1)
   end
   wrk.method = "POST"
   wrk.headers["content-type"] = "application/json"
@@ -15,7 +17,8 @@ end
 function request()
   sent = sent + 1
   local place = sent % count + 1
-  return wrk.format(nil, nil, nil, heads[place] .. salt .. string.format("%08d", sent) .. tails[place])
+  local id = tails[place] and salt .. string.format("%08d", sent) .. tails[place] or ""
+  return wrk.format(nil, nil, nil, heads[place] .. id)
 end
 
 function done(summary, latency, _)
