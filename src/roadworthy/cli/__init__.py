@@ -28,6 +28,7 @@ COMMANDS = (
     "data",
     "quarantine",
     "quality",
+    "profile",
     "labels",
     "facts",
     "train",
