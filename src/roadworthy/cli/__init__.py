@@ -29,6 +29,7 @@ COMMANDS = (
     "quarantine",
     "quality",
     "profile",
+    "drift",
     "labels",
     "facts",
     "train",

@@ -14,7 +14,7 @@ from typing import TypeVar
 
 import numpy as np
 
-from roadworthy.core.batch import Column, missing
+from roadworthy.core.batch import Column, Ints, missing
 from roadworthy.core.contract import Field, LogicalType, quantum
 from roadworthy.errors import InputError, nearest
 
@@ -125,6 +125,18 @@ def bins_of(field: Field, values: Column) -> Bins:
     if len(edges) > MOST_LEVELS:
         edges = np.unique(np.quantile(there, np.arange(1, BINS) / BINS, method="inverted_cdf"))
     return Bins(field.logical_type, tuple(edges.tolist()), (), unit)
+
+
+def places(bins: Bins, values: Column) -> Ints:
+    """The place of each value's bin, shape (rows,); one more place for missing values, after the last bin."""
+    found = np.full(len(values), len(bins.names), np.int64)
+    there = ~missing(values)
+    if bins.logical_type == "string":
+        known = {level: place for place, level in enumerate(bins.levels)}
+        found[there] = [known.get(value, len(known)) for value in values[there].tolist()]
+    elif bins.edges:
+        found[there] = np.searchsorted(bins.edges, values[there], "left")
+    return found
 
 
 def merged(first: Profile, second: Profile) -> Profile:

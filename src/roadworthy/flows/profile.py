@@ -13,7 +13,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from roadworthy.core.batch import Column
+from roadworthy.core.batch import Batch, Column, batch
 from roadworthy.core.contract import MAX_INTEGER, Contract, Field
 from roadworthy.core.profile import Bins, Counted, Profile, Segment, bins_of, segmented
 from roadworthy.errors import InputError
@@ -50,13 +50,8 @@ def profile(files: Files, bins: Mapping[str, Bins], by: str = "", *, threads: in
 def made_bins(files: Files, fields: Sequence[Field] = (), *, threads: int = THREADS) -> dict[str, Bins]:
     """Bins for the columns of a reference, or for those of `fields` that it has; made once, from a sample of it."""
     known = fields or columns_of(files)
-    contract = Contract("profile", "", "", tuple(known))
-    with opened(contract, files, threads=threads, memory=MEMORY, timezone="", utc=True) as rows:
-        for name, why in rows.misfits.items():
-            raise InputError(f"column '{name}': {why}")
-        there = [field for field in known if field.name not in rows.missing]
-        values = sampled(rows, there, SAMPLED)
-    return {field.name: bins_of(field, values[field.name]) for field in there}
+    values = sample(files, known, SAMPLED, threads=threads)
+    return {field.name: bins_of(field, values[field.name]) for field in known if field.name in values}
 
 
 def columns_of(files: Files) -> tuple[Field, ...]:
@@ -80,14 +75,21 @@ def listed(files: Files) -> list[str | Path]:
     return [files] if isinstance(files, str | Path) else list(files)
 
 
-def sampled(rows: Rows, fields: Sequence[Field], most: int) -> dict[str, Column]:
-    """About `most` rows of these columns as a batch has them, chosen by the hash of their number."""
-    asked = ", ".join(f"{_as_kept(rows, field)} AS c{place}" for place, field in enumerate(fields))
-    every = max(1, rows.count // most)
-    where = f"WHERE hash({ROW}) % {every} = 0" if every > 1 else ""
-    with readable("the files"):
-        found = rows.connection.execute(f"SELECT {asked} FROM rows {where}").fetchnumpy()
-    return {field.name: _filled(values, field) for field, values in zip(fields, found.values(), strict=True)}
+def sample(files: Files, fields: Sequence[Field], most: int, *, threads: int = THREADS) -> Batch:
+    """About `most` rows of these columns, at most: those of them that the files have, drawn as for bins.
+
+    Raises InputError for a file that cannot be read, and for a column of another type.
+    """
+    contract = Contract("profile", "", "", tuple(fields))
+    with opened(contract, files, threads=threads, memory=MEMORY, timezone="", utc=True) as rows:
+        for name, why in rows.misfits.items():
+            raise InputError(f"column '{name}': {why}")
+        there = [field for field in fields if field.name not in rows.missing]
+        asked = ", ".join(f"{_as_kept(rows, field)} AS c{place}" for place, field in enumerate(there))
+        where = f"WHERE hash({ROW}) % {rows.count} < {most}" if rows.count > most else ""
+        with readable("the files"):
+            found = rows.connection.execute(f"SELECT {asked} FROM rows {where}").fetchnumpy() if there else {}
+    return batch({field.name: _filled(values, field) for field, values in zip(there, found.values(), strict=True)})
 
 
 def encoded(made: Profile) -> bytes:
