@@ -30,6 +30,7 @@ COMMANDS = (
     "quality",
     "profile",
     "drift",
+    "estimate",
     "labels",
     "facts",
     "train",
