@@ -1,6 +1,7 @@
 """Estimates without outcomes are right where only inputs changed; recall is right where few outcomes are seen."""
 
 import json
+from pathlib import Path
 
 import duckdb
 import numpy as np
@@ -101,7 +102,7 @@ def test_without_a_shift_and_without_overlap_the_weights_are_not_used() -> None:
 
 
 def test_recall_is_right_where_outcomes_are_seen_selectively() -> None:
-    """With 1 % explored by the root of the score, Hajek's recall has an RMSE under .03; without exploration it is NaN."""
+    """At 1 % explored by the root of the score, Hajek's recall has an RMSE under .03; with none it is NaN."""
     errors, naive = [], []
     for month in range(40):
         rng = np.random.default_rng([6, month])
@@ -140,3 +141,11 @@ def test_the_command_tells_the_estimate_and_what_is_wrong(tmp_path, capfdbinary)
         estimate_files(*files, "x", "outcome", 0.5)
     with pytest.raises(InputError, match="column 'x': expected outcomes of 0 and 1"):
         estimate_files(*files, "score", "x", 0.5)
+
+
+def test_the_example_of_the_documents_says_what_it_prints(capsys) -> None:
+    """The Python of docs/estimates.md runs, and prints the number in its comment."""
+    page = (Path(__file__).resolve().parents[1] / "docs" / "estimates.md").read_text()
+    code = page.split("```python\n")[1].split("```")[0]
+    exec(code, {})
+    assert capsys.readouterr().out == f"{code.split('# ')[1].split(':')[0]}\n"

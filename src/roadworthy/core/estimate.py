@@ -13,7 +13,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from roadworthy.core.batch import Bools, Floats
-from roadworthy.core.metrics import roc_auc
+from roadworthy.core.metrics.roc_auc import roc_auc
 
 ECE_BINS = 20
 LEAST_EFFECTIVE = 1_500  # rows that the weights leave of a reference; with fewer, weights are noise
