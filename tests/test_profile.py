@@ -142,6 +142,7 @@ def test_what_cannot_be_profiled_is_said(tmp_path) -> None:
         ({"t": Bins("number", (1.0,))}, "", "column 't': expected a number, got VARCHAR"),
         (BINS, "tt", "no column 'tt' to make segments of"),
         ({**BINS, "x": Bins("number")}, "x", "column 'x': expected a text or a number"),
+        ({"t": Bins("string")}, "t", "column 't': expected a text or a number to make segments of"),
         ({}, "", "expected bins of at least one column"),
     ):
         with pytest.raises(InputError, match=said):

@@ -160,7 +160,7 @@ def segmented(bins: Mapping[str, Bins], by: str) -> Bins:
     """The bins that segments are made of. Raises InputError for a column that has none."""
     if by not in bins:
         raise InputError(f"no column '{by}' to make segments of", hint=nearest(by, bins))
-    if not bins[by].names:
+    if not bins[by].edges and not bins[by].levels:
         raise InputError(f"column '{by}': expected a text or a number to make segments of, "
                          f"got {bins[by].logical_type} without bins")  # fmt: skip
     return bins[by]
