@@ -1,6 +1,6 @@
 """How long profiling 35 columns of 10 million rows takes, beside a plain scan and beside others.
 
-    python bench/profile.py [--rows 10000000] [--rounds 3] [--others 100000]
+    python bench/profiles.py [--rows 10000000] [--rounds 3] [--others 100000]
 
 The table, the plain scan and the way of measuring are those of `bench/quality.py`: a process of its own for each way,
 all ways in turn, two threads. The others compare a table with itself and get `--others` rows, because they take
@@ -68,7 +68,7 @@ def main() -> None:
         small = table(given.others)
         ways |= {f"{way}, {given.others:,} rows": (sys.executable, HERE, "--child", way, small, bins)
                  for way in ("scan", "profile")}  # fmt: skip
-        ways |= {f"{name}, {given.others:,} rows": (environment(name), HERE.with_name("profile_rivals.py"), name, small)
+        ways |= {f"{name}, {given.others:,} rows": (environment(name), HERE.with_name("profiles_rivals.py"), name, small)
                  for name in OTHERS}  # fmt: skip
     found: dict[str, list[dict]] = {name: [] for name in ways}
     for _ in range(given.rounds):

@@ -1,6 +1,6 @@
-"""What others need to profile or compare a file; run by `bench/profile.py`, in an environment of its own.
+"""What others need to profile or compare a file; run by `bench/profiles.py`, in an environment of its own.
 
-    python profile_rivals.py evidently|nannyml|whylogs FILE
+    python profiles_rivals.py evidently|nannyml|whylogs FILE
 
 Prints one JSON document: seconds, CPU seconds, peak memory. The packages of an `import` below are not among the
 project's. Where a tool compares two tables, it is given the file twice.
