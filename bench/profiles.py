@@ -68,8 +68,8 @@ def main() -> None:
         small = table(given.others)
         ways |= {f"{way}, {given.others:,} rows": (sys.executable, HERE, "--child", way, small, bins)
                  for way in ("scan", "profile")}  # fmt: skip
-        ways |= {f"{name}, {given.others:,} rows": (environment(name), HERE.with_name("profiles_rivals.py"), name, small)
-                 for name in OTHERS}  # fmt: skip
+        rivals = HERE.with_name("profiles_rivals.py")
+        ways |= {f"{name}, {given.others:,} rows": (environment(name), rivals, name, small) for name in OTHERS}
     found: dict[str, list[dict]] = {name: [] for name in ways}
     for _ in range(given.rounds):
         for name, command in ways.items():
