@@ -9,9 +9,7 @@ from typing import Annotated
 from cyclopts import Parameter
 
 from roadworthy.cli.output import Json, print_json, say, table
-from roadworthy.core.contract import Contract
-from roadworthy.errors import DeclarationError, InputError, Problem
-from roadworthy.flows.declare_contract import read_contract
+from roadworthy.flows.declare_contract import contract_file
 from roadworthy.flows.quality import FIRST, Measured, MeasuredRule, Offender, measure
 
 VERDICTS = {"fail": 0, "unknown": 1, "pass": 2}
@@ -24,24 +22,12 @@ def quality(
     timezone: Annotated[str, Parameter(help="Zone of times that come without one.")] = "", json: Json = False,
 ) -> int:  # fmt: skip
     """Measure every rule over the files; exit 1 unless every rule of severity error is known to hold."""
-    measured = measure(_read(contract), files, first=first, timezone=timezone)
+    measured = measure(contract_file(contract), files, first=first, timezone=timezone)
     if json:
         print_json({"ok": measured.ok, **asdict(measured)})
     else:
         _show(measured)
     return 0 if measured.ok else 1
-
-
-def _read(path: Path) -> Contract:
-    problems: list[Problem] = []
-    try:
-        content = path.read_bytes()
-    except OSError as error:
-        raise InputError(f"{path}: the contract cannot be read: {error.strerror}") from None
-    found = read_contract(str(path), content, problems)
-    if problems or found is None:
-        raise DeclarationError(problems)
-    return found
 
 
 def _show(measured: Measured) -> None:

@@ -7,11 +7,12 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 from roadworthy.core.contract import Contract, Field
 from roadworthy.core.quality import SetRule
-from roadworthy.errors import Problem
+from roadworthy.errors import DeclarationError, InputError, Problem
 from roadworthy.flows.declare_field import read_field, warn_keys, with_examples
 from roadworthy.flows.declare_quality import read_quality, set_rules
 from roadworthy.flows.declare_sla import read_sla
@@ -34,6 +35,19 @@ def read_contract(file: str, content: bytes, problems: list[Problem], *, sealed:
     if not sealed:
         hold(top)
     return contract
+
+
+def contract_file(path: Path) -> Contract:
+    """The contract of a file that stands alone. Raises InputError; DeclarationError with all its mistakes."""
+    problems: list[Problem] = []
+    try:
+        content = path.read_bytes()
+    except OSError as error:
+        raise InputError(f"{path}: the contract cannot be read: {error.strerror}") from None
+    found = read_contract(str(path), content, problems)
+    if problems or found is None:
+        raise DeclarationError(problems)
+    return found
 
 
 def _read(top: Section) -> Contract | None:
