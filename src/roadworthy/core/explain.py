@@ -18,9 +18,9 @@ from functools import partial
 from typing import Any
 
 import numpy as np
-from scipy.special import expit
 
 from roadworthy.core.batch import Batch, Bools, Column, Floats, kind_of, missing, text
+from roadworthy.core.calibrate import expit
 
 MOST = 3  # reasons a decision
 LEAST = 0.001  # a change of score smaller than this is no reason
