@@ -23,7 +23,7 @@ from roadworthy.flows.history import facts
 from roadworthy.flows.labels import report as labels_report
 from roadworthy.flows.openlineage_datasets import home_dataset, release_dataset
 from roadworthy.flows.rehearse import Progress, Trainer, rehearse
-from roadworthy.flows.releases import LIVE, Draft, keep, load_release, open_model, rule_release
+from roadworthy.flows.releases import LIVE, Draft, keep, load_release, make_live, open_model, rule_release
 from roadworthy.flows.report import example_ids, report
 from roadworthy.flows.train import Examples, examples_of, fit, fit_apart
 from roadworthy.flows.world import Tables, history_of, world_of
@@ -42,8 +42,12 @@ def publish(home: Home, drafts: list[Draft], documents: list[tuple[str, str, Any
     """Keep drafts and make the last one its system's live release, in one transaction."""
     made = now()
     kept = [keep(draft, home.blobs, made) for draft in drafts]
-    live = [(LIVE, drafts[-1].release.system.name, {"digest": drafts[-1].release.digest, "at": made})] if drafts else []
-    home.store.append([], [*kept, *live, *(documents or [])])
+    written = [*kept, *(documents or [])]
+    if drafts:
+        newest = drafts[-1].release
+        make_live(home.store, newest.system.name, newest.digest, made, written)
+    else:
+        home.store.append([], written)
 
 
 @dataclass(frozen=True, slots=True)

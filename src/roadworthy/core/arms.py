@@ -110,7 +110,7 @@ def _alike(parts: list[Part]) -> list[Part]:
 def joined(parts: Sequence[Part], rows: Batch, facts: Batch, ids: Sequence[bytes]) -> Work:
     """The work of all parts as of one batch, in the order of its rows. Features stay with their releases."""
     if len(parts) == 1:
-        return parts[0].work
+        return parts[0].work._replace(facts=facts)
     size, works = len(ids), [part.work for part in parts]
 
     def column(arrays: Sequence[Column]) -> Any:
@@ -121,20 +121,31 @@ def joined(parts: Sequence[Part], rows: Batch, facts: Batch, ids: Sequence[bytes
 
     judged = [work.judged for work in works]
     judgement = Judgement(
-        judged[0].actions,
-        *(column([getattr(each, name) for each in judged])
-          for name in ("chosen", "expected", "review_gain", "review_value", "guarded")),
-        listed(parts, [each.guardrails for each in judged], size),
-        column([each.unknown for each in judged]),
-    )  # fmt: skip
+        actions=judged[0].actions,
+        chosen=column([each.chosen for each in judged]),
+        expected=column([each.expected for each in judged]),
+        review_gain=column([each.review_gain for each in judged]),
+        review_value=column([each.review_value for each in judged]),
+        guarded=column([each.guarded for each in judged]),
+        guardrails=listed(parts, [each.guardrails for each in judged], size),
+        unknown=column([each.unknown for each in judged]),
+    )
     return Work(
-        rows, facts, ids, Batch({}, size),
-        *(column([getattr(work, name) for work in works]) for name in ("score", "failed", "probability")),
-        _intervals(parts, size), judgement,
-        *(column([getattr(work, name) for work in works]) for name in ("audited", "propensity", "tier")),
-        listed(parts, [work.cases for work in works], size),
-        listed(parts, [work.reasons for work in works], size),
-    )  # fmt: skip
+        rows=rows,
+        facts=facts,
+        ids=ids,
+        features=Batch({}, size),
+        score=column([work.score for work in works]),
+        failed=column([work.failed for work in works]),
+        probability=column([work.probability for work in works]),
+        interval=_intervals(parts, size),
+        judgement=judgement,
+        audited=column([work.audited for work in works]),
+        propensity=column([work.propensity for work in works]),
+        tier=column([work.tier for work in works]),
+        cases=listed(parts, [work.cases for work in works], size),
+        reasons=listed(parts, [work.reasons for work in works], size),
+    )
 
 
 def written(parts: Sequence[Part], made: Sequence[Written], size: int) -> Written:
@@ -174,10 +185,3 @@ def _intervals(parts: Sequence[Part], size: int) -> Ints | None:
         if part.work.interval is not None:
             out[part.places] = part.work.interval
     return out
-
-
-def failures(release: Release, work: Work) -> Bools:
-    """The rows for which a release with a model gave no score, shape (rows,). A rule never fails, nor does a halt."""
-    if release.predict is None:
-        return np.zeros(len(work.ids), np.bool_)
-    return np.asarray(np.isnan(work.score), np.bool_)

@@ -100,7 +100,7 @@ class Desk:
     crowded: bool = False  # whether other processes append too: see `flows.sharing`
     decide: Callable[[Release, Batch, Batch, Sequence[bytes]], Work] = decide_rows  # live, through `flows.guard`
     trial: Trial | None = None  # a challenger beside the release: see `flows.rollout`
-    shadow: Callable[[Trial, Taken], None] | None = None  # takes batches that are durable to the other arm
+    shadow: Callable[[Release, Trial, Taken], None] | None = None  # is shown batches that are durable; never raises
     tally: Counts | None = None  # live only: a rehearsal keeps every rejection, and reads no clock
 
     def take(
@@ -141,7 +141,7 @@ class Desk:
         if self.tally:
             self.tally.count(self.release, taken, bad)
         if self.trial is not None and self.shadow is not None and len(taken.new):
-            self.shadow(self.trial, taken)
+            self.shadow(self.release, self.trial, taken)
         return taken
 
     def unmoved(self, stream: str) -> Entry:

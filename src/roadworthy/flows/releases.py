@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -24,7 +24,7 @@ from roadworthy.core.release import (
 from roadworthy.core.venn_abers import opened
 from roadworthy.errors import Refused
 from roadworthy.flows.declare import Project, read_files
-from roadworthy.ports import Blobs, Inspectable, Loader, Model
+from roadworthy.ports import Blobs, Inspectable, Loader, Model, Store
 
 DOCUMENT = "release"
 LIVE = "live"  # the document that names a system's live release
@@ -110,6 +110,18 @@ def keep(draft: Draft, blobs: Blobs, made_at: str) -> tuple[str, str, Any]:
         "evidence": dict(draft.evidence),
     }
     return DOCUMENT, draft.release.digest, body
+
+
+def make_live(
+    store: Store,
+    system: str,
+    digest: str,
+    at: str,
+    documents: Sequence[tuple[str, str, Any]] = (),
+    given: Sequence[tuple[str, str, Any]] = (),
+) -> None:
+    """Let a release decide from now on, with other documents in the same transaction. The one place that does."""
+    store.append([], [*documents, (LIVE, system, {"digest": digest, "at": at})], given)
 
 
 def load_release(digest: str, blobs: Blobs, loader: Callable[[str], Loader]) -> tuple[Project, Release]:
