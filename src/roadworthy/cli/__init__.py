@@ -35,6 +35,7 @@ COMMANDS = (
     "score",
     "outcomes",
     "serve",
+    "rollout",
     "halt",
     "trace",
     "lineage",

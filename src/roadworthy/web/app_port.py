@@ -63,6 +63,12 @@ class App(Protocol):
     def lift(self, system: str, by: str, why: str) -> Json:
         """The end of a halt; durable when it returns. Raises NotFound, InputError, Conflict."""
 
+    def rollout(self, system: str) -> Json:
+        """How the newest rollout of a system stands. Raises NotFound, also where there was none."""
+
+    def roll(self, system: str, what: str, release: str, by: str, why: str) -> Json:
+        """Start, hold, resume or abort a rollout; in force when it returns. Raises NotFound, InputError, Conflict."""
+
     def measures(self) -> list[Family]:
         """What a monitoring system is told of the systems."""
 

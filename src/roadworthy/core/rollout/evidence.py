@@ -20,6 +20,7 @@ from roadworthy.core.sequential import binomial, mean, prior, rate, sample_ratio
 
 REFERENCE = 200  # latencies before there are ranks
 ACCEPTED = 0.01  # of the challenger's decisions: that fail, or that take longer than the limit (its p99 is within it)
+SLACK, SLOWER = 1.0, 1.1  # milliseconds, and times: what nobody is harmed by (a model asked seldom has a cold cache)
 RELATIVE = 1.5  # of failures: how many times as often, where more than the share above fail in both arms
 INFERIOR = 0.05  # of the champion's value: what a challenger may be worth less
 MINIMUM = 200  # decisions of the challenger in a step
@@ -130,7 +131,8 @@ def _observe_latency(state: Evidence, rows: Rows, counted: Counted, share: float
     mask[measured] = True
     canary = rows.latency[mask & rows.canary]
     fresh = counted.first("latency", rows.unit, mask)
-    ranked = tail.update(state.latency, rows.latency[fresh], rows.canary[fresh], share)
+    accepted = np.where(rows.canary, (rows.latency - SLACK) / SLOWER, rows.latency)
+    ranked = tail.update(state.latency, accepted[fresh], rows.canary[fresh], share)
     return replace(state, latency=ranked, timed=_sum(state.timed, (len(canary), int((canary > state.limit).sum()))))
 
 
@@ -198,7 +200,7 @@ def _errors(state: Evidence, weight: float, alpha: float) -> Guard:
 
 
 def _latency(state: Evidence, weight: float, alpha: float) -> Guard:
-    """Latency: slower in any rank is harm; that one in a hundred takes longer than the limit is accepted."""
+    """Latency: slower in any rank, by more than the slack, is harm; one in a hundred over the limit is accepted."""
     n, over = state.timed
     log_e = tail.log_e_value(state.latency) if state.latency else 0.0
     return Guard("latency_p99", weight, log_e, rate.upper(over, n, alpha), ACCEPTED, n, MINIMUM)

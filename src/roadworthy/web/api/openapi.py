@@ -23,6 +23,7 @@ def document(schemas: Mapping[str, Json]) -> Json:
             "post": _rows("Tell what turned out to be true", system, "Outcome", "Taken")
         }
         paths[f"/v1/systems/{system}/halt"] = _halt(system)
+        paths[f"/v1/systems/{system}/rollout"] = _rollout(system)
     paths["/v1/decisions/{id}"] = {
         "get": _get("One decision with everything that led to it", "Trace", [_parameter("id", "path")])
     }
@@ -99,6 +100,14 @@ def _halt(system: str) -> Json:
     } | {"summary": f"Stop {system} at once, until a named person lifts it"}
 
 
+def _rollout(system: str) -> Json:
+    body = {"required": True, "content": _json(_of("what by", what=_TEXT, release=_TEXT, by=_TEXT, why=_TEXT))}
+    return {
+        "get": _get("How the newest rollout stands, and what it waits for", "Rollout"),
+        "post": {**_get("Start, hold, resume or abort a rollout", "Rollout"), "requestBody": body},
+    } | {"summary": f"How a release of {system} takes over, step by step"}
+
+
 def _of(required: str, **properties: Json) -> Json:
     return {"type": "object", "required": required.split(), "properties": properties}
 
@@ -137,6 +146,8 @@ _SHARED: Json = {
     "Status": _of("status", status=_TEXT, warnings={"type": "array", "items": _TEXT}, models=_OBJECT),
     "Halt": _of("system halted history", system=_TEXT, halted={"type": "boolean"}, by={"type": ["string", "null"]},
                 at={"type": ["string", "null"]}, why={"type": ["string", "null"]}, history={"type": "array"}),
+    "Rollout": _of("rollout system state step share", rollout=_TEXT, system=_TEXT, state=_TEXT,
+                   step={"type": "integer"}, share={"type": "number"}, waits_for={"type": "array", "items": _TEXT}),
     "Error": _of("error", error=_of("code message", code=_TEXT, message=_TEXT, hint=_TEXT,
                                     faults={"type": "array", "items": _FAULT})),
 }  # fmt: skip
