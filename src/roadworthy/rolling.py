@@ -72,6 +72,11 @@ class Rolling:
         """The name of the system."""
         return self.served.desk.release.system.name
 
+    def follow(self, now: int) -> None:
+        """Let the desk decide as the store says that the rollout stands."""
+        with self._lock:
+            self._follow(now)
+
     def look(self, now: int) -> None:
         """Follow what people and other processes made of the rollout, and judge it when it is time."""
         with self._lock:

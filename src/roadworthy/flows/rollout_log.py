@@ -189,6 +189,7 @@ def _sides(rivals: Rivals, pairs: Sequence[Pair]) -> Sides:
     scores = np.array([np.nan if pair.other.score is None else pair.other.score / record.QUANTUM for pair in pairs])
     mine = np.array(first)
     other = np.where(mine, rivals.challenger.calibration(scores), rivals.champion.calibration(scores))
+    other = np.rint(other * record.QUANTUM) / record.QUANTUM  # as the stage does
     audited = np.array([pair.header.tier == AUDIT for pair in pairs])
     action = chosen(system, rows, text(pair.header.action for pair in pairs), audited, own)
     shadow = text(pair.other.action for pair in pairs)

@@ -23,6 +23,7 @@ ACCEPTED = 0.01  # of the challenger's decisions: that fail, or that take longer
 SLACK, SLOWER = 1.0, 1.1  # milliseconds, and times: what nobody is harmed by (a model asked seldom has a cold cache)
 RELATIVE = 1.5  # of failures: how many times as often, where more than the share above fail in both arms
 INFERIOR = 0.05  # of the champion's value: what a challenger may be worth less
+CLAIMED = 0.25  # of the gain that the champion estimates for itself: how much less a challenger may estimate
 MINIMUM = 200  # decisions of the challenger in a step
 
 
@@ -43,8 +44,8 @@ class Pairs:
     unit: Sequence[bytes]
     champion_failed: Bools
     challenger_failed: Bools
-    champion_value: Floats  # estimated by its own probability; NaN where there is none
-    challenger_value: Floats
+    champion_gain: Floats  # over the first declared action, by its own probability; NaN where there is none
+    challenger_gain: Floats
     agreed: Bools  # on the action
 
 
@@ -89,8 +90,8 @@ class Evidence:
     limit: float = 0.0  # milliseconds; 0 until it is known
     timed: tuple[int, int] = (0, 0)  # challenger's decisions: measured, over the limit
     decided: tuple[int, int] = (0, 0)  # challenger's decisions in either way: all, failed
-    loss: mean.Moments = field(default_factory=mean.Moments)  # estimated value, champion less challenger
-    estimated: mean.Moments = field(default_factory=mean.Moments)  # size of the champion's
+    loss: mean.Moments = field(default_factory=mean.Moments)  # estimated gain, champion less challenger
+    estimated: mean.Moments = field(default_factory=mean.Moments)  # the champion's
     gain: mean.Moments = field(default_factory=mean.Moments)  # realised value, challenger less champion
     worth: mean.Moments = field(default_factory=mean.Moments)  # size of the champion's
     agreed: tuple[int, int] = (0, 0)  # pairs: all, of one action
@@ -140,8 +141,8 @@ def observe_pairs(state: Evidence, pairs: Pairs, counted: Counted, *, shadow: bo
     """The evidence after more rows that both releases decided; in a `shadow` step they are the step's decisions."""
     one = counted.first("disagreed", pairs.unit, pairs.champion_failed != pairs.challenger_failed)
     wrong = int((one & pairs.challenger_failed).sum())
-    known = ~(np.isnan(pairs.champion_value) | np.isnan(pairs.challenger_value))
-    loss = (pairs.champion_value - pairs.challenger_value)[known]
+    known = ~(np.isnan(pairs.champion_gain) | np.isnan(pairs.challenger_gain))
+    loss = (pairs.champion_gain - pairs.challenger_gain)[known]
     size = len(pairs.unit)
     made = (size, int(pairs.challenger_failed.sum())) if shadow else (0, 0)  # else the canary's own rows count
     return replace(
@@ -149,7 +150,7 @@ def observe_pairs(state: Evidence, pairs: Pairs, counted: Counted, *, shadow: bo
         disagreed=binomial.update(state.disagreed, 0.5, wrong, int(one.sum())),
         decided=_sum(state.decided, made),
         loss=mean.update(state.loss, loss),
-        estimated=mean.update(state.estimated, np.abs(pairs.champion_value[known])),
+        estimated=mean.update(state.estimated, pairs.champion_gain[known]),
         agreed=_sum(state.agreed, (size, int(pairs.agreed.sum()))),
         step=_sum(state.step, (size, size) if shadow else (0, 0)),
     )
@@ -183,7 +184,7 @@ def guards_of(
 
 def judges_of(state: Evidence, names: Sequence[str], alpha: float, *, rule: bool) -> list[Judge]:
     """The judges as they stand: over a rule a challenger must gain, over a model it must not lose more than a part."""
-    low = mean.interval(state.gain, alpha, "lower")[0]
+    low = 0.0 if _nothing_differs(state.gain) else mean.interval(state.gain, alpha, "lower")[0]
     needed = 0.0 if rule else -INFERIOR * state.worth.mean
     return [Judge(name, low, needed, state.gain.n, MINIMUM) for name in names]
 
@@ -207,10 +208,20 @@ def _latency(state: Evidence, weight: float, alpha: float) -> Guard:
 
 
 def _estimated(state: Evidence, weight: float, alpha: float) -> Guard:
-    """Estimated value, on pairs: far more is seen than by comparing the arms, which decide different rows."""
-    high = mean.interval(state.loss, alpha, "upper")[1]
-    margin = INFERIOR * state.estimated.mean
-    return Guard("estimated_value", weight, mean.log_e_value_over(state.loss), high, margin, state.loss.n, MINIMUM)
+    """Estimated gain over the first action, on pairs: far more is seen than by comparing arms of different rows.
+
+    Each release is asked by its own probability, and two good ones differ in what they believe: harm is a loss of more
+    than a part of what the champion claims, not any loss.
+    """
+    high = 0.0 if _nothing_differs(state.loss) else mean.interval(state.loss, alpha, "upper")[1]
+    margin = CLAIMED * max(state.estimated.mean, 0.0)
+    log_e = mean.log_e_value_over(state.loss, margin)
+    return Guard("estimated_value", weight, log_e, high, margin or np.finfo(float).tiny, state.loss.n, MINIMUM)
+
+
+def _nothing_differs(pairs: mean.Moments) -> bool:
+    """Whether not one of enough pairs differs: then there is no variance to estimate, and nothing to be found."""
+    return pairs.n >= MINIMUM and pairs.zeros == pairs.n
 
 
 def _minus(state: mean.Moments) -> mean.Moments:

@@ -22,8 +22,12 @@ def chosen(system: System, rows: Batch, action: Column, audited: Bools, probabil
 
 
 def estimated(system: System, rows: Batch, action: Column, probability: Floats) -> Floats:
-    """What each action is expected to be worth at a probability, shape (rows,); NaN where it is not known."""
-    return _picked(action, {name: pay.expected(probability) for name, pay in payoffs(system, rows).items()})
+    """What each action is expected to gain over the first declared one, shape (rows,); NaN where it is not known.
+
+    A gain and not a value: a release that believes in more harm expects less of everything, whatever it does.
+    """
+    expected = {name: pay.expected(probability) for name, pay in payoffs(system, rows).items()}
+    return _picked(action, expected) - expected[system.decision.actions[0]]
 
 
 def matured(
