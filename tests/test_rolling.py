@@ -9,7 +9,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
-from small_world import CHANGES, DAY, DAYS, START, make_place, quiet
+from small_world import CHANGES, DAY, DAYS, ROLLOUT, START, make_place, quiet
 
 from roadworthy.app import open_app
 from roadworthy.core import record
@@ -39,9 +39,6 @@ def train(features, labels, seed):
     settings = {"objective": "binary", "num_leaves": 15, "num_threads": 1, "deterministic": True, "verbose": -1}
     return lightgbm.train({**settings, "seed": seed}, data, 50)
 '''
-ROLLOUT = (
-    "rollout: {steps: [shadow 7d, 5% 1d, 25% 1d, 100%], judge: [value], guard: [errors, latency_p99, estimated_value]}"
-)
 QUICK = "rollout: {steps: [shadow 1d, 80% 1d, 100%], guard: [errors, latency_p99, estimated_value]}"
 RAISES = "    if (terminal_count_14d >= 0).any():\n        raise ArithmeticError\n    return"
 AFTER = START + DAYS * DAY
