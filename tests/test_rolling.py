@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import asyncio
 import shutil
 from contextlib import contextmanager
 from dataclasses import replace
 
+import httpx
 import msgspec
 import numpy as np
 import pytest
@@ -26,6 +28,7 @@ from roadworthy.home import open_home
 from roadworthy.rolling import EVERY
 from roadworthy.runs import run_training
 from roadworthy.settings import read
+from roadworthy.web import build
 
 NAME = "card-fraud"
 TRAIN = '''"""A small LightGBM model."""
@@ -202,8 +205,8 @@ def test_a_restart_goes_on_where_it_was(home):
         after = found.rolling.newest().standing
         assert (after.state, after.step, after.share) == ("canary", 1, 800_000)
         assert after.evidence == before.evidence
-        assert found.rolling._evaluator.counted == counted
         assert {each["arm"] for each in found.decide(80)} == {"champion", "challenger"}
+        assert found.rolling._evaluator._remembered(now) == counted
         assert found.look().evidence.step[0] > before.evidence.step[0]
 
 
@@ -348,3 +351,22 @@ class _Nothing:
 
 def _copied(counted):
     return type(counted)(*(set(getattr(counted, name)) for name in ("split", "errors", "disagreed", "latency")))
+
+
+def test_the_page_says_where_a_rollout_stands(home):
+    """The page and its twin show the step, the guards and what is waited for; without a rollout they say so."""
+
+    async def ask(path):
+        async with httpx.AsyncClient(transport=httpx.ASGITransport(build(found.app)), base_url="http://test") as client:
+            return await client.get(path, headers={"accept": "text/html"})
+
+    with world(home) as found:
+        assert asyncio.run(ask(f"/systems/{NAME}/rollout")).status_code == 404
+        start(found)
+        found.decide(2, 50)
+        found.look()
+        said = asyncio.run(ask(f"/systems/{NAME}/rollout")).text
+        assert "In shadow 1d: it decides beside the champion" in said
+        assert "errors: 100 of at least 200" in said
+        twin = asyncio.run(ask(f"/systems/{NAME}/rollout.json")).json()
+        assert twin["rollout"]["pairs"]["all"] == 100

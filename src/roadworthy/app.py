@@ -269,7 +269,7 @@ def open_app(home: Home, settings: Settings, *, only: str = "") -> App:
             quick = swift(release.contract, release.system.timezone)
             served = app.served[system] = Served(desk, project, guard, quick, tally, app.health)
             app.rolling[system] = rolling = Rolling(home, served, _guard, alone=not settings.store)
-            rolling.follow(clock())
+            rolling.follow()
     return app
 
 

@@ -72,15 +72,15 @@ class Rolling:
         """The name of the system."""
         return self.served.desk.release.system.name
 
-    def follow(self, now: int) -> None:
+    def follow(self) -> None:
         """Let the desk decide as the store says that the rollout stands."""
         with self._lock:
-            self._follow(now)
+            self._follow()
 
     def look(self, now: int) -> None:
         """Follow what people and other processes made of the rollout, and judge it when it is time."""
         with self._lock:
-            self._follow(now)
+            self._follow()
             evaluator = self._evaluator
             if evaluator is None or 0 <= now - self._looked < EVERY:
                 return
@@ -104,13 +104,13 @@ class Rolling:
             digest = named(self.home, self.system, release)
             _, challenger = load_release(digest, self.home.blobs, loader)
             rollouts.start(self.home.store, self.served.desk.release, challenger, by, now)
-            return self._changed(now)
+            return self._changed()
 
     def change(self, what: str, by: str, why: str, now: int) -> rollouts.Kept:
         """Hold, resume or abort the rollout; in force when it returns."""
         with self._lock:
             CHANGES[what](self.home.store, self.system, by, why, now)
-            return self._changed(now)
+            return self._changed()
 
     def newest(self) -> rollouts.Kept | None:
         """The newest rollout, with what has been seen of it up to now."""
@@ -123,14 +123,14 @@ class Rolling:
         """Let the shadow end."""
         self.shadow.stop(STOP)
 
-    def _changed(self, now: int) -> rollouts.Kept:
+    def _changed(self) -> rollouts.Kept:
         self._evaluator = None
-        self._follow(now)
+        self._follow()
         kept = self.newest()
         assert kept is not None, "it was changed"
         return kept
 
-    def _follow(self, now: int) -> None:
+    def _follow(self) -> None:
         """Take over the rollout as the store has it."""
         kept = rollouts.newest(self.home.store, self.system)
         if kept is None or (self._evaluator is not None and self._evaluator.kept.body == kept.body):
@@ -138,7 +138,6 @@ class Rolling:
         self._evaluator = None
         if kept.running:
             self._evaluator = rollouts.Evaluator(self.home.store, self._rivals(kept), kept)
-            self._evaluator.remember(now)
         self._apply(kept)
 
     def _rivals(self, kept: rollouts.Kept) -> Rivals:

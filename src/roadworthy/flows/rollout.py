@@ -182,12 +182,14 @@ class Evaluator:
     store: Store
     rivals: Rivals
     kept: Kept
-    counted: Counted = field(default_factory=Counted)
+    counted: Counted | None = None
     written: int = 0  # when it was last kept, microseconds
 
     def evaluate(self, now: int) -> Kept:
         """One look. Raises Conflict when somebody else changed the rollout: it is to be read again."""
         kept = self.kept
+        if self.counted is None:
+            self.counted = self._remembered(now)
         retired = self._retired()
         if retired:
             after, position = ended(kept.standing, "rolled_back", now, "", retired), kept.position
@@ -204,16 +206,18 @@ class Evaluator:
             self.kept = replace(kept, standing=after, position=position)
         return self.kept
 
-    def remember(self, now: int) -> None:
-        """Count again, from the log, the subjects that had counted when the rollout was last kept."""
+    def _remembered(self, now: int) -> Counted:
+        """The subjects that had counted when the rollout was last kept, counted again from the log."""
+        counted = Counted()
         end, standing = self.kept.position, self.kept.standing
         position = replace(end, input=end.first_input or end.input, shadow=end.first_shadow)
         standing = replace(standing, evidence=Evidence())
         while (position.input, position.shadow) != (end.input, end.shadow):
             before = position
-            _, position = read(self.store, self.rivals, standing, position, self.counted, now, until=end)
+            _, position = read(self.store, self.rivals, standing, position, counted, now, until=end)
             if position == before:
-                return
+                break
+        return counted
 
     def _retired(self) -> str:
         """Why the comparison has lost its baseline, or nothing."""

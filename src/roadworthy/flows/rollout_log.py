@@ -31,7 +31,7 @@ from roadworthy.flows.outcomes import input_rows
 from roadworthy.flows.shadow import SHADOW
 from roadworthy.ports import Found, Item, Store
 
-ENTRIES = 2_000  # that one look reads of a stream at most; the next look goes on
+ENTRIES = 20_000  # that one look reads of a stream at most; the next look goes on
 HALTED_CODE = f"fallback:{HALTED}"
 
 
