@@ -42,7 +42,7 @@ def train(features, labels, seed):
     settings = {"objective": "binary", "num_leaves": 15, "num_threads": 1, "deterministic": True, "verbose": -1}
     return lightgbm.train({**settings, "seed": seed}, data, 50)
 '''
-QUICK = "rollout: {steps: [shadow 1d, 80% 1d, 100%], guard: [errors, latency_p99, estimated_value]}"
+QUICK = "rollout: {steps: [shadow 1d, 50% 1d, 100%], guard: [errors, latency_p99, estimated_value]}"
 RAISES = "    if (terminal_count_14d >= 0).any():\n        raise ArithmeticError\n    return"
 AFTER = START + DAYS * DAY
 
@@ -143,7 +143,7 @@ def test_a_good_release_goes_through_its_steps_and_is_live(home):
         standing = found.look(DAY)
         assert standing.state == "canary", standing.look
         found.look(20_000_000)
-        answers = found.decide(1_200)
+        answers = found.decide(1_600)
         assert {each["arm"] for each in answers} == {"champion", "challenger"}
         assert {each["release"] for each in answers} == {before, digest}
         assert found.look().state == "canary"  # its day is not over
@@ -178,7 +178,7 @@ def test_a_slower_release_is_rolled_back_by_the_canary(home):
         standing = found.look(DAY)
         assert standing.state == "canary", standing.look
         found.look(20_000_000)
-        for _ in range(8):
+        for _ in range(16):
             found.decide(100)
             if found.look().state == "rolled_back":
                 break
@@ -203,7 +203,7 @@ def test_a_restart_goes_on_where_it_was(home):
     with world(home) as found:
         found.now, found.number = now, number
         after = found.rolling.newest().standing
-        assert (after.state, after.step, after.share) == ("canary", 1, 800_000)
+        assert (after.state, after.step, after.share) == ("canary", 1, 500_000)
         assert after.evidence == before.evidence
         assert {each["arm"] for each in found.decide(80)} == {"champion", "challenger"}
         assert found.rolling._evaluator._remembered(now) == counted

@@ -98,7 +98,7 @@ def show(shown: dict[str, Any]) -> None:
     if rows:
         table(["  judge", "gain from", "needed", "n"], rows, right=(1, 2, 3))
     for reason in shown["waits_for"]:
-        say(f"  waits for {reason}", "yellow")
+        say(f"  waiting   {reason}", "yellow")
     for each in shown["history"]:
         who = f" by {each['by']}" if each["by"] else ""
         say(f"  {each['at'][:16]}  {each['what']}{who}: {each['why']}", "dim")

@@ -8,6 +8,7 @@ is known.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -216,7 +217,7 @@ def _estimated(state: Evidence, weight: float, alpha: float) -> Guard:
     high = 0.0 if _nothing_differs(state.loss) else mean.interval(state.loss, alpha, "upper")[1]
     margin = CLAIMED * max(state.estimated.mean, 0.0)
     log_e = mean.log_e_value_over(state.loss, margin)
-    return Guard("estimated_value", weight, log_e, high, margin or np.finfo(float).tiny, state.loss.n, MINIMUM)
+    return Guard("estimated_value", weight, log_e, high, margin or sys.float_info.min, state.loss.n, MINIMUM)
 
 
 def _nothing_differs(pairs: mean.Moments) -> bool:

@@ -151,4 +151,4 @@ def _with(standing: Standing, event: Event) -> Standing:
 
 def _finite(number: float) -> float | None:
     """A bound that is known, or None."""
-    return number if math.isfinite(number) else None
+    return float(number) if math.isfinite(number) else None
