@@ -8,7 +8,6 @@ is known.
 
 from __future__ import annotations
 
-import sys
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
 
@@ -25,6 +24,7 @@ SLACK, SLOWER = 1.0, 1.1  # milliseconds, and times: what nobody is harmed by (a
 RELATIVE = 1.5  # of failures: how many times as often, where more than the share above fail in both arms
 INFERIOR = 0.05  # of the champion's value: what a challenger may be worth less
 CLAIMED = 0.25  # of the gain that the champion estimates for itself: how much less a challenger may estimate
+LEAST = 1e-300  # of a margin: a champion that claims nothing can be matched, and not undercut
 MINIMUM = 200  # decisions of the challenger in a step
 
 
@@ -217,7 +217,7 @@ def _estimated(state: Evidence, weight: float, alpha: float) -> Guard:
     high = 0.0 if _nothing_differs(state.loss) else mean.interval(state.loss, alpha, "upper")[1]
     margin = CLAIMED * max(state.estimated.mean, 0.0)
     log_e = mean.log_e_value_over(state.loss, margin)
-    return Guard("estimated_value", weight, log_e, high, margin or sys.float_info.min, state.loss.n, MINIMUM)
+    return Guard("estimated_value", weight, log_e, high, margin or LEAST, state.loss.n, MINIMUM)
 
 
 def _nothing_differs(pairs: mean.Moments) -> bool:
