@@ -29,8 +29,12 @@ START = 1_522_540_800_000_000  # 2018-04-01
 DAY = 86_400_000_000
 DAYS, A_DAY, CAPACITY = 45, 100, 6
 DELAY = 2 * DAY
+ROLLOUT = (
+    "rollout: {steps: [shadow 7d, 5% 1d, 25% 1d, 100%], judge: [value], guard: [errors, latency_p99, estimated_value]}"
+)
 CHANGES = {
     "  - average_precision >= 0.50\n": "",  # of some hundred rows no interval is that narrow
+    ROLLOUT: "",  # a hundred rows a day are too few for one
     "deadline: 50ms": "deadline: 30s",  # a busy machine would change what is decided
     "matures: 7d": "matures: 2d",
     "capacity: 100/day": f"capacity: {CAPACITY}/day",

@@ -269,6 +269,14 @@ class FakeApp:
         """Models that are well."""
         return {name: {"kind": "lightgbm", "breaker": "closed", "late": 0} for name in self.reports}
 
+    def rollout(self, system: str) -> dict[str, Any]:
+        """There was none."""
+        raise NotFound(f"{system} has had no rollout")
+
+    def roll(self, system: str, what: str, release: str, by: str, why: str) -> dict[str, Any]:
+        """There is none to change."""
+        raise NotFound(f"no rollout of {system} is under way")
+
     def halted(self, system: str) -> dict[str, Any]:
         """How a halt stands."""
         return self._known(self.halts, system)

@@ -31,14 +31,16 @@ from roadworthy.flows.measures import families
 from roadworthy.flows.outcomes import decided, outcome_rows, record_outcomes
 from roadworthy.flows.reasons import Load
 from roadworthy.flows.releases import LIVE, PRICE, REPORT, load_release
+from roadworthy.flows.rollout import figures
 from roadworthy.flows.sharing import shared
 from roadworthy.flows.swift import Swift, swift
 from roadworthy.flows.tally import Allowance, Tally
 from roadworthy.flows.trace import find, trace
-from roadworthy.home import Home, now
+from roadworthy.home import Home, clock, now
 from roadworthy.models import loader
 from roadworthy.models.remote import HttpModel
 from roadworthy.opening import open_system
+from roadworthy.rolling import Rolling
 from roadworthy.settings import Settings
 from roadworthy.standing import standing
 from roadworthy.stores import SQLiteStore
@@ -59,7 +61,7 @@ class Served:
     swift: Swift
     tally: Tally
     health: StoreHealth
-    _turn: Lock = field(default_factory=Lock)  # the doors and the scheduler take turns
+    turn: Lock = field(default_factory=Lock)  # the doors, the scheduler and rollouts take turns
     _breaker: str = CLOSED  # as the log last said it
     _failed: float = float("-inf")  # when the log last said that a batch failed
 
@@ -69,7 +71,7 @@ class Served:
 
     def decide(self, rows: list[object]) -> list[Answer]:
         """One answer a row, in order; durable when it returns."""
-        with self._turn:
+        with self.turn:
             self.guard.waited_for = True
             try:
                 return self._watched(len(rows), partial(decide_rows, self.desk, rows, self.swift))
@@ -78,7 +80,7 @@ class Served:
 
     def outcomes(self, rows: list[object]) -> list[Answer]:
         """One answer a row, in order; durable when it returns."""
-        with self._turn:
+        with self.turn:
             work = partial(outcome_rows, self.desk, self.project.contracts["outcome"], rows)
             answers = self._watched(len(rows), work)
             self.tally.told(Counter(answer["body"].get("status", "rejected") for answer in answers))
@@ -86,7 +88,7 @@ class Served:
 
     def learn(self, rows: Batch) -> int:
         """Keep those of these outcomes that are about decisions of this log; returns how many."""
-        with self._turn:
+        with self.turn:
             told = Parsed(decided(self.desk, rows), {})
             work = partial(record_outcomes, self.desk, self.project.contracts["outcome"], told)
             answers = self._watched(len(rows), work)
@@ -133,6 +135,7 @@ class App:
     health: StoreHealth
     served: dict[str, Served] = field(default_factory=dict)
     jobs: Counter[tuple[str, str]] = field(default_factory=Counter)  # runs by job and outcome
+    rolling: dict[str, Rolling] = field(default_factory=dict)
     _other: tuple[Release, ...] = ()  # a release that decided before, opened for its reasons
     _halting: Lock = field(default_factory=Lock)  # what is written and what is obeyed change together
 
@@ -216,6 +219,26 @@ class App:
             _obey(guard, halted=body["halted"])
         return body
 
+    def rollout(self, system: str) -> dict[str, Any]:
+        """How the newest rollout of a system stands. Raises NotFound, also where there was none."""
+        self.desk(system)
+        kept = self.rolling[system].newest()
+        if kept is None:
+            raise NotFound(f"{system} has had no rollout", hint="roadworthy rollout start RELEASE --by NAME")
+        return {**figures(kept, clock()), "shadow_dropped": self.rolling[system].shadow.dropped}
+
+    def roll(self, system: str, what: str, release: str, by: str, why: str) -> dict[str, Any]:
+        """Start, hold, resume or abort a rollout; in force when it returns. Raises NotFound, InputError, Conflict."""
+        self.desk(system)
+        rolling = self.rolling[system]
+        kept = rolling.start(release, by, clock()) if what == "start" else rolling.change(what, by, why, clock())
+        return figures(kept, clock())
+
+    def roll_on(self) -> None:
+        """One look at every rollout."""
+        for rolling in self.rolling.values():
+            rolling.look(clock())
+
     def warnings(self) -> list[str]:
         """What keeps decisions from being made by their models, in words; they are taken all the same."""
         return [text for system, served in self.served.items() for text in _warnings(self.home, system, served.guard)]
@@ -256,7 +279,9 @@ def open_app(home: Home, settings: Settings, *, only: str = "", apart: bool = Fa
             desk.decide = guard.decide
             desk.tally = tally = Tally(Allowance(time.monotonic))
             quick = swift(release.contract, release.system.timezone)
-            app.served[system] = Served(desk, project, guard, quick, tally, app.health)
+            served = app.served[system] = Served(desk, project, guard, quick, tally, app.health)
+            app.rolling[system] = rolling = Rolling(home, served, _guard, alone=not settings.store)
+            rolling.follow()
     return app
 
 

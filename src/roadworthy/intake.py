@@ -12,6 +12,7 @@ from typing import cast
 
 from roadworthy.core.batch import Batch
 from roadworthy.core.system import DataSet, Outcome
+from roadworthy.core.views import History
 from roadworthy.errors import InputError, NotFound
 from roadworthy.flows.acquire import Pulled, acquire
 from roadworthy.flows.declare import Project
@@ -21,7 +22,7 @@ from roadworthy.flows.openlineage_datasets import snapshot_dataset, source_datas
 from roadworthy.flows.pulls import DONE, Pull, document, last_pull, target_of
 from roadworthy.flows.rehearse import Progress
 from roadworthy.flows.snapshots import CURRENT, SETS, SetName, Snapshot, newest, read_snapshot
-from roadworthy.flows.world import Tables, tables_of
+from roadworthy.flows.world import Tables, history_of, tables_of
 from roadworthy.home import Home, clock
 from roadworthy.sources import open_source
 
@@ -126,6 +127,13 @@ def standing_tables(home: Home, project: Project) -> Tables:
 
 
 @contextmanager
+def standing_history(home: Home, project: Project) -> History | None:
+    """The rows of the newest snapshots; None before both tables were acquired."""
+    if len(newest(home.store, project.system.name)) < len(SETS):
+        return None
+    return history_of(project, standing_tables(home, project))
+
+
 def told(home: Home, project: Project, kind: JobKind, snapshots: Mapping[str, Snapshot]) -> Iterator[Run]:
     """A run over snapshots, with its lineage events."""
     read = [snapshot_dataset(home.path, asdict(snapshots[name]), project.contracts[name]) for name in SETS]

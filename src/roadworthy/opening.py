@@ -16,17 +16,15 @@ from pathlib import Path
 from threading import Event, Thread
 
 from roadworthy.core.release import Release
-from roadworthy.core.views import History
 from roadworthy.errors import RoadworthyError
 from roadworthy.flows.checkpoint import Checkpoint, made_from, read_checkpoint, stands_at, write_checkpoint
 from roadworthy.flows.decide import INPUT, OUTCOME, Desk
 from roadworthy.flows.declare import Project
 from roadworthy.flows.releases import LIVE, load_release
-from roadworthy.flows.snapshots import SETS, newest
+from roadworthy.flows.snapshots import newest
 from roadworthy.flows.warm import Opened, checkpoint_of, rebuilt, reopened
-from roadworthy.flows.world import history_of
 from roadworthy.home import Home, open_home
-from roadworthy.intake import standing_tables
+from roadworthy.intake import standing_history
 from roadworthy.models import loader
 
 MANY = 100_000  # rows to rebuild from: fewer are rebuilt in less time than a process takes to start
@@ -51,7 +49,7 @@ def open_system(
         renewed(home.path, nice=0)
         opened = _from_checkpoint(home, release, wanted, timer, price)
     if opened is None:
-        opened = rebuilt(release, home.store, _history(home, project), home.key, timer, price)
+        opened = rebuilt(release, home.store, standing_history(home, project), home.key, timer, price)
         if home.owned:  # else the log may be another than the home's
             _write(home, checkpoint_of(opened, wanted), release.system.name)
     return opened.desk
@@ -102,7 +100,7 @@ def renew(path: Path, nice: int = 0) -> None:
             wanted = _wanted(home, release)
             opened = _from_checkpoint(home, release, wanted, time.perf_counter, 0.0)
             if opened is None:
-                history = _history(home, project)
+                history = standing_history(home, project)
                 opened = rebuilt(release, home.store, history, home.key, time.perf_counter, 0.0)
             _write(home, checkpoint_of(opened, wanted), release.system.name)
 
@@ -119,13 +117,6 @@ def _from_checkpoint(
 def _wanted(home: Home, release: Release) -> bytes:
     snapshots = newest(home.store, release.system.name)
     return made_from(release, {name: each.digest for name, each in snapshots.items()})
-
-
-def _history(home: Home, project: Project) -> History | None:
-    """The rows of the newest snapshots; None before both tables were acquired."""
-    if len(newest(home.store, project.system.name)) < len(SETS):
-        return None
-    return history_of(project, standing_tables(home, project))
 
 
 def _is_much(home: Home, system: str) -> bool:

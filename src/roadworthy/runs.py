@@ -21,7 +21,7 @@ from roadworthy.core.labels import Finding
 from roadworthy.core.measured import EVALUATION, LATENCY
 from roadworthy.core.release import Manifest, Release
 from roadworthy.core.views import OUTCOME
-from roadworthy.errors import RoadworthyError
+from roadworthy.errors import InputError, RoadworthyError
 from roadworthy.flows import experiments
 from roadworthy.flows import sweep as sweeps
 from roadworthy.flows.declare import Project, load_train
@@ -32,8 +32,19 @@ from roadworthy.flows.history import facts
 from roadworthy.flows.labels import report as labels_report
 from roadworthy.flows.latency import latency, weight
 from roadworthy.flows.openlineage_datasets import home_dataset, release_dataset
+from roadworthy.flows.plant import plant_of
 from roadworthy.flows.rehearse import Progress, Trainer, rehearse
-from roadworthy.flows.releases import LIVE, PRICE, REPORT, Draft, keep, load_release, open_model, rule_release
+from roadworthy.flows.releases import (
+    LIVE,
+    PRICE,
+    REPORT,
+    Draft,
+    keep,
+    load_release,
+    make_live,
+    open_model,
+    rule_release,
+)
 from roadworthy.flows.report import example_ids, report
 from roadworthy.flows.robustness import robustness
 from roadworthy.flows.snapshots import SETS
@@ -53,8 +64,12 @@ def publish(home: Home, drafts: list[Draft], documents: list[tuple[str, str, Any
     """Keep drafts and make the last one its system's live release, in one transaction."""
     made = now()
     kept = [keep(draft, home.blobs, made) for draft in drafts]
-    live = [(LIVE, drafts[-1].release.system.name, {"digest": drafts[-1].release.digest, "at": made})] if drafts else []
-    home.store.append([], [*kept, *live, *(documents or [])])
+    written = [*kept, *(documents or [])]
+    if drafts:
+        newest = drafts[-1].release
+        make_live(home.store, newest.system.name, newest.digest, made, written)
+    else:
+        home.store.append([], written)
 
 
 def with_evidence(draft: Draft) -> tuple[Draft, list[tuple[str, str, Any]]]:
@@ -78,12 +93,22 @@ class Rehearsed:
 
 
 def run_rehearsal(
-    home: Home, project: Project, data: Path | None, *, seed: int, progress: Progress, batch: int = 10_000
-) -> Rehearsed:
-    """Acquire what is new, rehearse, and keep the result: its report, its log, and the releases it came to."""
+    home: Home, project: Project, data: Path | None, *, seed: int, progress: Progress, batch: int = 10_000,
+    plant: str = "",
+) -> Rehearsed:  # fmt: skip
+    """Acquire what is new, rehearse, and keep the result: its report, its log, and the releases it came to.
+
+    With a fault to `plant` in a challenger nothing of it is kept. Raises InputError for one that is not known.
+    """
+    if plant:
+        plant_of(plant)
+        if project.system.rollout is None:
+            raise InputError("--plant: the system declares no `rollout`", hint="steps in system.yaml")
     acquire_all(home, project, data, progress=progress)
     tables = standing_tables(home, project)
     with told(home, project, "rehearse", tables.snapshots) as run:
+        if plant:
+            return _planted(project, tables, seed, progress, plant)
         made = _rehearse(home, project, tables, seed=seed, progress=progress, batch=batch)
         run.outputs = [home_dataset(home.path, project.system.name, "rehearsal", made.report["log_digest"])]
     return made
@@ -112,6 +137,17 @@ def _rehearse(home: Home, project: Project, tables: Tables, *, seed: int, progre
     price = (PRICE, name, {"value": diary.prices[-1] if diary.prices else 0.0})
     publish(home, drafts, [(REPORT, name, result), price, *evidence])
     return Rehearsed(result, drafts)
+
+
+def _planted(project: Project, tables: Tables, seed: int, progress: Progress, plant: str) -> Rehearsed:
+    """The same with a fault planted in a challenger, for its report alone."""
+    started, log = time.perf_counter(), MemoryStore()
+    with apart() as pool, split_views(project.views, rule_release(project).release.quanta()) as views:
+        world = world_of(project, tables)
+        diary = rehearse(project, world, load_train(project), loader_for, log, seed=seed, progress=progress,
+                         trainer=_trainer(project, seed, pool), views=views, plant=plant)  # fmt: skip
+    seconds = round(time.perf_counter() - started, 1)
+    return Rehearsed(report(project, tables, world, diary, seed, seconds), [])
 
 
 def _trainer(project: Project, seed: int, pool: ProcessPoolExecutor) -> Trainer:

@@ -43,8 +43,19 @@ def scheduled(app: App) -> Iterator[None]:
             with suppress(RoadworthyError):  # the store does not answer: the doors say so
                 app.look()
 
-    # Two threads: a halt or a probe must not wait for a table that is pulled for minutes.
-    threads = [Thread(target=look, name="roadworthy-look", daemon=True)]
+    def roll() -> None:
+        while not over.wait(LOOK):
+            try:
+                app.roll_on()
+            except Exception as error:  # noqa: BLE001  whatever it is, the champion decides on and the next look tries again
+                fields = {"error": error.code if isinstance(error, RoadworthyError) else type(error).__name__}
+                LOG.warning("rollout_look", extra={"fields": fields})
+
+    # Threads of their own: a halt, a probe or a rollback must not wait for a table that is pulled for minutes.
+    threads = [
+        Thread(target=look, name="roadworthy-look", daemon=True),
+        Thread(target=roll, name="roadworthy-rollouts", daemon=True),
+    ]
     if plan_jobs(app):
         threads.append(Thread(target=work, name="roadworthy-scheduler", daemon=True))
     for thread in threads:
@@ -55,6 +66,8 @@ def scheduled(app: App) -> Iterator[None]:
         over.set()
         for thread in threads:
             thread.join(STOP)
+        for rolling in app.rolling.values():
+            rolling.stop()
 
 
 def plan_jobs(app: App) -> dict[str, int]:

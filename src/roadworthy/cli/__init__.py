@@ -46,6 +46,7 @@ COMMANDS = (
     "score",
     "outcomes",
     "serve",
+    "rollout",
     "halt",
     "trace",
     "lineage",

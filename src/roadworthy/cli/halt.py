@@ -2,21 +2,18 @@
 
 from __future__ import annotations
 
-from http.client import HTTPConnection, HTTPException
 from pathlib import Path
 from typing import Annotated, Any
-from urllib.parse import quote, urlsplit
+from urllib.parse import quote
 
-import msgspec
 from cyclopts import Parameter
 
-from roadworthy.cli.output import HomeFolder, Json, home_of, print_json, say, settings
-from roadworthy.errors import InputError, NotFound, RoadworthyError, nearest
+from roadworthy.cli.output import HomeFolder, Json, home_of, print_json, say
+from roadworthy.cli.owner import address_of, ask
+from roadworthy.errors import InputError, NotFound, nearest
 from roadworthy.flows import halt as halts
 from roadworthy.flows.releases import LIVE
-from roadworthy.home import ADDRESS, is_home, now, open_home
-
-PATIENCE = 10.0  # seconds for the server to answer
+from roadworthy.home import is_home, now, open_home
 
 
 def halt(
@@ -34,10 +31,12 @@ def halt(
     try:
         body = _here(folder, system, by, why, lift=lift)
     except InputError:
-        address = _address(folder)
+        address = address_of(folder)
         if address is None:  # nobody serves this home: the error says what is wrong with it
             raise
-        body = _there(address, system, by, why, lift=lift)
+        method, path = "DELETE" if lift else "POST", f"/v1/systems/{quote(system, safe='')}/halt"
+        again = "stop it, and halt again: then the halt is written without it"
+        body = ask(address, method, path, {"by": by, "why": why}, again)
     print_json(body) if json else _show(body)
 
 
@@ -51,35 +50,6 @@ def _here(folder: Path, system: str, by: str, why: str, *, lift: bool) -> dict[s
             raise NotFound(f"no system '{system}' in this home", hint=nearest(system, known))
         change = halts.lift if lift else halts.halt
         return change(opened.store, system, by, why, now())
-
-
-def _address(folder: Path) -> str | None:
-    try:
-        return (folder / ADDRESS).read_text("utf-8").strip() or None
-    except OSError:
-        return None
-
-
-def _there(address: str, system: str, by: str, why: str, *, lift: bool) -> dict[str, Any]:
-    """Through the server that owns the home, so that it obeys at once. Raises what the server says."""
-    connection = HTTPConnection(urlsplit(address).netloc, timeout=PATIENCE)
-    try:
-        body = msgspec.json.encode({"by": by, "why": why})
-        key = settings().key
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        connection.request("DELETE" if lift else "POST", f"/v1/systems/{quote(system, safe='')}/halt", body, headers)
-        response = connection.getresponse()
-        said = msgspec.json.decode(response.read(), type=dict[str, Any])
-    except (OSError, HTTPException, msgspec.MsgspecError) as error:
-        raise InputError(
-            f"the server at {address} owns the home and does not answer: {type(error).__name__}",
-            hint="stop it, and halt again: then the halt is written without it",
-        ) from error
-    finally:
-        connection.close()
-    if response.status != 200:
-        raise RoadworthyError(said["error"]["message"], hint=said["error"]["hint"])
-    return said
 
 
 def _show(body: dict[str, Any]) -> None:

@@ -27,15 +27,20 @@ from roadworthy.runs import run_rehearsal
 
 Batch = Annotated[int, Parameter(help="Rows decided at once; the log does not depend on it.")]
 
+Plant = Annotated[
+    str, Parameter(help="A fault for the second challenger: worse, slower, broken or region. Nothing is kept then.")
+]
+
 
 def rehearse(
     *, system: System = SYSTEM, data: Data = None, home: HomeFolder = None, seed: Seed = 0, batch: Batch = 10_000,
-    json: Json = False,
+    plant: Plant = "", json: Json = False,
 ) -> None:  # fmt: skip
     """Run history through the live code: decisions, reviewers, delayed outcomes, retraining. Says what it was worth."""
     project = read_system(system)
     with open_home(home_of(home)) as opened, progress("rehearsing", quiet=json) as report:
-        result = run_rehearsal(opened, project, data, seed=seed, batch=batch, progress=report).report
+        result = run_rehearsal(opened, project, data, seed=seed, batch=batch, progress=report,
+                               plant=plant).report  # fmt: skip
     if json:
         print_json(result)
     else:
@@ -60,6 +65,7 @@ def show(result: dict[str, Any]) -> None:
     if spread:
         say(f"  total if reviewers are right in   {'   '.join(spread)}")
     show_trainings(result["trainings"])
+    show_rollouts(result["rollouts"])
     for assumption in result["assumptions"]:
         say(f"  * {assumption}", "dim")
     say(f"  log {result['log_digest']}")
@@ -75,3 +81,22 @@ def show_trainings(trainings: list[dict[str, Any]]) -> None:
         counts = [f"{each['rows']:,}", f"{each['positives']:,}"]
         rows.append([f"  {each['at'][:10]}", (each["release"] or "-")[:12], *counts, precision, became, each["why"]])
     table(["  trained", "release", "rows", "true", "average precision", "", "value"], rows, right=(2, 3))
+
+
+def show_rollouts(rollouts: list[dict[str, Any]]) -> None:
+    """Rollouts as a table: when each step of a challenger began, and why it went no further."""
+    rows = [
+        [f"  {each['started'][:10]}", each["release"][:12] + (f" ({each['planted']})" if each["planted"] else ""),
+         each["state"].replace("_", " "), f"{each['days']:.0f}", f"{each['pairs']:,}", _way(each)]
+        for each in rollouts
+    ]  # fmt: skip
+    if rows:
+        table(["  rollout", "release", "", "days", "in the shadow", ""], rows, right=(3, 4))
+
+
+def _way(rollout: dict[str, Any]) -> str:
+    """The days on which its steps began; of one that ended badly why."""
+    steps = [(each["what"].removeprefix("entered "), each["at"][5:10]) for each in rollout["history"]]
+    if rollout["state"] != "done":
+        return f"in `{rollout['steps'][rollout['step']]}`: {rollout['why']}"
+    return ", ".join(f"{'live' if step == 'done' else step} on {day}" for step, day in steps[1:])

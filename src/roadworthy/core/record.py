@@ -63,6 +63,19 @@ class OutcomeHeader(msgspec.Struct, frozen=True, array_like=True):
     known: int  # microseconds
 
 
+class ShadowHeader(msgspec.Struct, frozen=True, array_like=True):
+    """What a release would have done with a row that another one decided; it has no parts. Scores in millionths."""
+
+    version: int
+    seq: int  # place among the system's shadow records, from 1
+    kind: str  # shadow
+    id: bytes  # of the decision
+    system: str
+    release: bytes  # 32 bytes
+    score: int | None
+    action: str
+
+
 class Part(msgspec.Struct, frozen=True, array_like=True):
     """One separable part: `body` as it is stored, and the key it is encrypted with, if it is."""
 
@@ -80,6 +93,7 @@ class Record(msgspec.Struct, frozen=True, array_like=True):
 
 _decode_header = msgspec.msgpack.Decoder(Header).decode
 _decode_outcome = msgspec.msgpack.Decoder(OutcomeHeader).decode
+_decode_shadow = msgspec.msgpack.Decoder(ShadowHeader).decode
 _decode_record = msgspec.msgpack.Decoder(Record).decode
 _hash = hashlib.sha256
 EMPTY = _encode(())
@@ -108,7 +122,12 @@ def outcome_of(record: Record) -> tuple[OutcomeHeader, float | None]:
     return _decode_outcome(record.header), value
 
 
-def encode_header(header: Header | OutcomeHeader) -> bytes:
+def shadow_of(record: Record) -> ShadowHeader:
+    """The header of a shadow record."""
+    return _decode_shadow(record.header)
+
+
+def encode_header(header: Header | OutcomeHeader | ShadowHeader) -> bytes:
     """The canonical bytes of a header: what its leaf commits to."""
     return _encode(header)
 

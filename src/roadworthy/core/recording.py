@@ -16,7 +16,6 @@ from roadworthy.core.explain import Reason, in_words, plain
 from roadworthy.core.policy import millionths
 from roadworthy.core.release import Release
 
-CHAMPION = "champion"
 REJECTED_BYTES = 4096  # of a rejected row: what is kept of it is bounded, so that bad input cannot fill the disk
 MOST_FAULTS = 32  # that are kept with it; a row may have a thousand unknown fields
 
@@ -26,7 +25,7 @@ class Written:
     """Records in the order of their rows: ids, macs, encoded records, and what they and their leaves are made of."""
 
     columns: tuple[Sequence[Any], ...]  # of the headers, in the order of `record.Header`
-    timing: tuple[float, ...]  # milliseconds, one for all
+    timings: Sequence[tuple[float, ...]]  # milliseconds
     ids: list[bytes]
     macs: list[int]
     records: list[bytes]
@@ -39,14 +38,15 @@ class Written:
 
 
 def decisions(
-    release: Release, work: Work, rows: Batch, known: Ints, seqs: Sequence[int], key: bytes, timing: tuple[float, ...]
+    release: Release, work: Work, rows: Batch, known: Ints, seqs: Sequence[int], key: bytes, timing: tuple[float, ...],
+    arm: str,
 ) -> Written:  # fmt: skip
-    """The records of decided rows: `rows` in the contract's columns, `known` in microseconds."""
+    """The records of rows that a release decided: `rows` in the contract's columns, `known` in microseconds."""
     judged, ids = work.judged, list(work.ids)
     size = len(ids)
     columns: tuple[Sequence[Any], ...] = (
         [record.VERSION] * size, seqs, ["decision"] * size, ids, [release.system.name] * size,
-        [release.digest_bytes] * size, [CHAMPION] * size,
+        [release.digest_bytes] * size, [arm] * size,
         microseconds(rows[release.system.decision.at]).tolist(), known.tolist(), judged.action.tolist(),
         work.tier.tolist(), _whole(work.score), _whole(work.probability), _whole(judged.expected),
         _whole(judged.review_gain), millionths(work.propensity).tolist(), work.cases, _codes(release, work),
@@ -56,7 +56,7 @@ def decisions(
     inputs, facts, reasons = record.bodies(rows), record.bodies(work.facts), _reasons(release, work)
     return Written(
         columns,
-        timing,
+        [timing] * size,
         ids,
         record.macs(key, inputs),
         record.encode_all(headers, (inputs, facts, reasons), timing),

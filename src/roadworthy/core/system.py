@@ -154,6 +154,31 @@ class Goal:
 
 
 @dataclass(frozen=True, slots=True)
+class Step:
+    """One step of a rollout: how much the challenger decides, and for how long at least."""
+
+    kind: Literal["shadow", "canary", "keep", "live"]
+    share: int = 0  # of the subjects that the challenger decides for, in millionths
+    least: int = 0  # microseconds; 0 for `keep`, which a person ends, and for `live`
+
+    def __str__(self) -> str:
+        percent = f"{self.share / 10_000:g}%"
+        days = f"{self.least / DAY:g}d"
+        return {"shadow": f"shadow {days}", "canary": f"{percent} {days}", "keep": f"keep {percent}"}.get(
+            self.kind, percent
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Rollout:
+    """How a release takes over. A guard that shows harm ends it; judges must be convinced before it goes on."""
+
+    steps: tuple[Step, ...]
+    judge: tuple[str, ...] = ()
+    guard: tuple[str, ...] = ()
+
+
+@dataclass(frozen=True, slots=True)
 class Unenforced:
     """A line of `system.yaml` that is understood but that nothing enforces yet."""
 
@@ -179,6 +204,7 @@ class System:
     guardrails: tuple[Guardrail, ...] = ()
     training: Training = field(default_factory=Training)
     gates: tuple[Gate, ...] = ()
+    rollout: Rollout | None = None
     unenforced: tuple[Unenforced, ...] = ()
     kpis: tuple[Kpi, ...] = ()
     goals: tuple[Goal, ...] = ()

@@ -58,9 +58,9 @@ def _fresh(taken: Taken) -> Iterator[dict[str, Any]]:
     """The decisions made now, from the very columns that their records were written from."""
     written = taken.written
     assert written is not None, "decided rows have records"
-    timing = _timing(written.timing)
-    for reasons, header in zip(written.parts[2], zip(*written.columns, strict=True), strict=True):
-        yield _told(header, reasons, timing)
+    headers = zip(*written.columns, strict=True)
+    for reasons, timing, header in zip(written.parts[2], written.timings, headers, strict=True):
+        yield _told(header, reasons, _timing(timing))
 
 
 def _refused(status: int, faults: Sequence[Fault]) -> Json:

@@ -15,6 +15,7 @@ from typing import Any, Protocol
 import numpy as np
 
 from roadworthy.core import record
+from roadworthy.core.arms import Part, Trial, decide_parts, joined, written
 from roadworthy.core.batch import Batch, Ints, microseconds
 from roadworthy.core.contract import Contract, Fault, check, faults, keeps
 from roadworthy.core.decide import Work
@@ -43,6 +44,7 @@ class Taken:
     facts: Batch
     known: Ints  # microseconds, shape (decided,)
     work: Work | None
+    parts: Sequence[Part] = ()  # the same work by the arm that did it
     items: list[Item] = field(default_factory=list)  # the records appended, in order
     written: Written | None = None  # the decisions among them
     found: dict[bytes, list[Found]] = field(default_factory=dict)  # what the log already held about these ids
@@ -97,6 +99,8 @@ class Desk:
     told: int = 0  # the number of the last outcome that they have learned
     crowded: bool = False  # whether other processes append too: see `flows.sharing`
     decide: Callable[[Release, Batch, Batch, Sequence[bytes]], Work] = decide_rows  # live, through `flows.guard`
+    trial: Trial | None = None  # a challenger beside the release: see `flows.rollout`
+    shadow: Callable[[Release, Trial, Taken], None] | None = None  # is shown batches that are durable; never raises
     tally: Counts | None = None  # live only: a rehearsal keeps every rejection, and reads no clock
 
     def take(
@@ -118,10 +122,13 @@ class Desk:
         try:
             fetched = self.timer()
             prefetched = taken.facts.with_columns({REVIEW_PRICE: np.full(len(taken.rows), self.price)})
-            taken.work = self.decide(self.release, taken.rows, prefetched, [taken.ids[row] for row in taken.new])
+            ids = [taken.ids[row] for row in taken.new]
+            taken.parts = decide_parts(
+                self.release, self.decide, self.trial, taken.rows, prefetched, ids, self.timer
+            )  # fmt: skip
+            taken.work = joined(taken.parts, taken.rows, prefetched, ids)
             done = self.timer()
-            timing = (parsed, _ms(start, fetched), _ms(fetched, done)) if done > start else ()
-            entry = self._entry(taken, raw, timing)
+            entry = self._entry(taken, raw, (parsed, _ms(start, fetched)) if done > start else ())
             if entry.items:
                 self.store.append([entry, self.unmoved(OUTCOME)])
         except BaseException:
@@ -133,6 +140,8 @@ class Desk:
         taken.spent = (parsed / 1000, fetched - start, done - fetched, self.timer() - done)
         if self.tally:
             self.tally.count(self.release, taken, bad)
+        if self.trial is not None and self.shadow is not None and len(taken.new):
+            self.shadow(self.release, self.trial, taken)
         return taken
 
     def unmoved(self, stream: str) -> Entry:
@@ -197,19 +206,24 @@ class Desk:
 
     def _entry(self, taken: Taken, raw: Callable[[int], Any], timing: tuple[float, ...]) -> Entry:
         """The records of a batch in arrival order: decisions, and rejections where they stood. Repeats have theirs."""
-        assert taken.work is not None, "decided rows have work"
         recorded = taken.recorded
         seqs = self.seq + 1 + np.arange(len(recorded))
         made = seqs[taken.status[recorded] == TAKEN].tolist()
         names = tuple(field.name for field in self.release.contract.fields)
-        written = decisions(self.release, taken.work, taken.rows.select(names), taken.known, made, self.key, timing)
-        taken.items = [Item(*each) for each in zip(written.ids, written.macs, written.records, strict=True)]
-        taken.written = written
+        rows = taken.rows.select(names)
+        kept = [
+            decisions(part.release, part.work, rows.take(part.places) if len(taken.parts) > 1 else rows,
+                      taken.known[part.places], [made[place] for place in part.places.tolist()], self.key,
+                      (*timing, round(part.seconds * 1000, 3)) if timing else (), part.arm)
+            for part in taken.parts
+        ]  # fmt: skip
+        records = taken.written = written(taken.parts, kept, len(made))
+        taken.items = [Item(*each) for each in zip(records.ids, records.macs, records.records, strict=True)]
         for place, row in enumerate(recorded.tolist()):
             if taken.status[row] != TAKEN:
                 self._reject(taken, row, place, int(seqs[place]), raw)
         times = tuple(field.name for field in self.release.contract.fields if field.kind == "time")
-        fields = {"input": names, "facts": taken.work.facts.names, "times": times}
+        fields = {"input": names, "facts": taken.parts[0].work.facts.names, "times": times}
         return Entry(self.release.system.name, INPUT, self.seq + 1, fields, tuple(taken.items))
 
     def _reject(self, taken: Taken, row: int, place: int, seq: int, raw: Callable[[int], Any]) -> None:

@@ -25,11 +25,12 @@ from roadworthy.core.system import (
 from roadworthy.errors import nearest
 from roadworthy.flows.declare_data import Tables, data_set, outcome_set
 from roadworthy.flows.declare_goals import read_goals
+from roadworthy.flows.declare_rollout import read_rollout
 from roadworthy.flows.marked import Section, shown
 
 ENFORCED = ("system", "purpose", "timezone", "owner", "data", "decision", "value", "rule", "reviewers", "guardrails",
-            "training", "kpis", "goals", "gates")  # fmt: skip
-UNDERSTOOD = ("rollout", "watch", "retention", "regulation", "vendors")
+            "training", "kpis", "goals", "gates", "rollout")  # fmt: skip
+UNDERSTOOD = ("watch", "retention", "regulation", "vendors")
 UNDERSTOOD_WITHIN = (("owner", "approvers"), ("owner", "cost_centre"))
 BOOLEAN_WORDS = ("yes", "no", "on", "off", "true", "false", "y", "n")  # what YAML 1.1 reads as booleans
 
@@ -55,6 +56,7 @@ def read_system_yaml(top: Section, tables: Tables, contracts: Mapping[str, Contr
         guardrails=tuple(_guardrail(each, decision, kinds) for each in top.sections("guardrails", "a list of rules")),
         training=_training(top),
         gates=_gates(top, kinds),
+        rollout=read_rollout(top),
         unenforced=_unenforced(top),
         **read_goals(top, contracts.get("input"), reviewers),
     )

@@ -7,9 +7,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
+from roadworthy.core.arms import CHALLENGER, CHAMPION
 from roadworthy.core.breaker import CLOSED, HALF_OPEN, OPEN
 from roadworthy.core.openmetrics import Family, Labels
-from roadworthy.core.recording import CHAMPION
 from roadworthy.flows.decide import INPUT, OUTCOME, Desk
 from roadworthy.flows.guard import Guard
 from roadworthy.flows.tally import Tally
@@ -26,8 +26,8 @@ def families(desk: Desk, guard: Guard, tally: Tally) -> list[Family]:
 def _counted(desk: Desk, tally: Tally) -> Iterable[Family]:
     system = {"system": desk.release.system.name}
     decisions: Samples = [
-        ({**system, "release": release[:SHORT], "arm": CHAMPION, "action": action, "tier": tier}, count)
-        for (release, action, tier), count in list(tally.decisions.items())
+        ({**system, "release": release[:SHORT], "arm": arm, "action": action, "tier": tier}, count)
+        for (release, arm, action, tier), count in list(tally.decisions.items())
     ]
     rejections: Samples = [
         ({**system, "kind": kind, "column": column}, count)
@@ -63,7 +63,12 @@ def _standing(desk: Desk, guard: Guard) -> Iterable[Family]:
     release = desk.release
     system, manifest = {"system": release.system.name}, release.manifest
     about = {"release": release.digest[:SHORT], "arm": CHAMPION, "kind": manifest.kind}
-    yield Family("roadworthy_release", "info", "The release that decides", [({**system, **about}, 1)])
+    deciding: Samples = [({**system, **about}, 1)]
+    if desk.trial is not None:
+        rival = desk.trial.release
+        beside = {"release": rival.digest[:SHORT], "arm": CHALLENGER, "kind": rival.manifest.kind}
+        deciding.append(({**system, **beside}, 1))
+    yield Family("roadworthy_release", "info", "The release that decides, and a challenger beside it", deciding)
     yield Family("roadworthy_halted", "gauge", "1 while the system is halted", [(system, int(guard.halted))])
     yield Family("roadworthy_breaker_state", "gauge", "1 for the state that the model's circuit breaker is in",
                  [({**system, "state": state}, int(guard.breaker.state == state))

@@ -30,6 +30,7 @@ from roadworthy.errors import InputError
 from roadworthy.flows.decide import Desk, Taken, as_it_came
 from roadworthy.flows.declare import Project
 from roadworthy.flows.gate import in_rehearsal
+from roadworthy.flows.rehearse_rollout import Rollout, begin, challenged, give_up, look, observe
 from roadworthy.flows.releases import Draft, rule_release
 from roadworthy.flows.train import Examples, TrainFunction, fit
 from roadworthy.flows.world import World
@@ -38,6 +39,7 @@ from roadworthy.ports import Loader, Store, Views
 BATCH = 10_000  # rows a batch at most; the log does not depend on it
 APPROVAL = 7 * DAY  # from the begin of a training to its release: somebody must look at the evidence
 PRICE_DAYS = 7  # days of volume that the price of a review follows
+PLANTED = 2  # the rollout that a fault is planted in: the first one is over the rule
 
 NOTHING: dict[str, Any] = {"released": False, "why": "", "digest": None, "kind": None, "evidence": {}}
 
@@ -64,6 +66,7 @@ class Diary:
     prices: list[float] = field(default_factory=list)  # of a review, a day
     trainings: list[dict[str, Any]] = field(default_factory=list)
     releases: list[tuple[int, Draft]] = field(default_factory=list)  # (from when, what)
+    rollouts: list[Rollout] = field(default_factory=list)
     rejections: int = 0
     repeats: int = 0
     digest: record.LogDigest = field(default_factory=record.LogDigest)
@@ -83,6 +86,7 @@ class Rehearsal:
     diary: Diary
     cases: list[Case] = field(default_factory=list)  # opened since the last tick
     begun: deque[tuple[int, Future[Draft]]] = field(default_factory=deque)  # since when, and the model to come
+    fault: str = ""  # planted in the second challenger
 
     def run(self, progress: Progress) -> Diary:
         """Go through all days; returns what happened."""
@@ -94,11 +98,14 @@ class Rehearsal:
             self._decide(start, stop)
             self._review(end)
             self._reprice()
+            self._roll(end)
             self._release(end)
             if self._training_due(day - first + 1):
                 self._train(end)
             progress(stop, len(self.world.rows), str(np.datetime64(day, "D")))
         self._release(end, last=True)
+        if (rollout := self._rollout()) is not None:
+            self._end(rollout, end, "the history ends before it")
         return self.diary
 
     def _decide(self, start: int, stop: int) -> None:
@@ -109,6 +116,8 @@ class Rehearsal:
             rows = self.world.rows.take(slice(start, end))
             taken = self.desk.take(rows, {}, partial(as_it_came, rows))
             gains.append(self._note(taken, start + taken.new))
+            if (rollout := self._rollout()) is not None:
+                observe(rollout, self.desk, taken, start + taken.new, int(taken.known[-1]) if len(taken.known) else 0)
             start = end
         self.diary.gains.append(np.concatenate(gains))
 
@@ -128,7 +137,7 @@ class Rehearsal:
         judged = work.judged
         diary.action[rows], diary.final[rows] = judged.action, judged.action
         diary.probability[rows], diary.propensity[rows] = work.probability, work.propensity
-        diary.by_release[rows] = len(diary.releases) - 1
+        diary.by_release[rows] = np.where(challenged(taken), -1, len(diary.releases) - 1)
         diary.facts.append((rows, taken.facts))
         diary.rejections += len(taken.items) - len(rows)
         diary.repeats += len(taken.status) - len(taken.items)
@@ -217,8 +226,58 @@ class Rehearsal:
             if now - began < APPROVAL:
                 log |= {"released": False, "why": f"{log['why']}; the history ends before its approval"}
             if log["released"]:
-                self.diary.releases.append((now, draft))
-                self.desk.release, self.desk.price = draft.release, draft.evidence["review_price"]
+                self._begin_to_release(draft, log, now)
+
+    def _begin_to_release(self, draft: Draft, log: dict[str, Any], now: int) -> None:
+        """Step by step, where the system declares a rollout; else at once. One at a time."""
+        if draft.release.system.rollout is None:
+            self._take_over(draft, now)
+        elif (other := self._rollout()) is not None and other.standing.state != "held":
+            under_way = f"{other.standing.challenger[:12]} in `{other.standing.now_in}`"
+            log |= {"released": False, "why": f"{log['why']}; another rollout was under way: {under_way}"}
+        else:
+            if other is not None:  # a person looks at what is held, and a newer model is there
+                self._end(other, now, "a newer model took its place")
+            number = len(self.diary.rollouts) + 1
+            fault = self.fault if number == PLANTED else ""
+            self.diary.rollouts.append(begin(self.desk, draft, number, now, fault))
+
+    def _take_over(self, draft: Draft, now: int) -> None:
+        self.diary.releases.append((now, draft))
+        self.desk.release, self.desk.price = draft.release, draft.evidence["review_price"]
+
+    def _rollout(self) -> Rollout | None:
+        """The rollout that is under way."""
+        last = self.diary.rollouts[-1] if self.diary.rollouts else None
+        return last if last is not None and last.running else None
+
+    def _roll(self, now: int) -> None:
+        """One look at the rollout that is under way."""
+        rollout = self._rollout()
+        if rollout is None:
+            return
+
+        def outcomes(rows: Ints) -> tuple[Bools, Floats, Floats]:
+            settled = np.fromiter((final is not None for final in self.diary.final[rows]), np.bool_, len(rows))
+            return self._shown(rows) & settled, self.diary.propensity[rows], self.world.labels(rows, now)
+
+        look(rollout, self.desk, now, outcomes)
+        if not rollout.running:
+            released = rollout.standing.state == "done"
+            self._logged(rollout, released=released)
+            if released and not rollout.fault:
+                self._take_over(rollout.draft, now)
+
+    def _end(self, rollout: Rollout, now: int, why: str) -> None:
+        give_up(rollout, self.desk, now, why)
+        self._logged(rollout, released=False)
+
+    def _logged(self, rollout: Rollout, *, released: bool) -> None:
+        """Say at its training what became of a model."""
+        for log in self.diary.trainings:
+            if log["digest"] == rollout.draft.release.digest and log["released"]:
+                end = rollout.standing.state.replace("_", " ")
+                log |= {"released": released, "why": log["why"] if released else f"{end}: {rollout.standing.why}"}
 
     def _examples(self, now: int) -> Examples:
         """The decided rows with the facts they were decided on, and what is known and revealed of their outcomes."""
@@ -288,11 +347,12 @@ def rehearse(  # noqa: PLR0913  a world, and how to run it
     progress: Progress = lambda done, total, day: None,
     trainer: Trainer | None = None,
     views: Views | None = None,
+    plant: str = "",
 ) -> Diary:
     """Run a project over its world; the log goes to `store`. Raises InputError when there is nothing to run over.
 
     `trainer` trains elsewhere, beside the operation, and `views` may live elsewhere; without them all runs here, and
-    the log is the same.
+    the log is the same. `plant` names a fault that the second challenger gets.
     """
 
     def here(examples: Examples, now: int, incumbent: Draft) -> Future[Draft]:
@@ -315,4 +375,4 @@ def rehearse(  # noqa: PLR0913  a world, and how to run it
     views = views or RunningViews(project.views, today.release.quanta())
     desk = Desk(today.release, store, views, b"rehearsal", lambda: 0.0)
     queue = Queue(project.system.reviewers, start) if project.system.reviewers else None
-    return Rehearsal(project, world, trainer or here, seed, batch, desk, queue, diary).run(progress)
+    return Rehearsal(project, world, trainer or here, seed, batch, desk, queue, diary, fault=plant).run(progress)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
@@ -139,6 +139,18 @@ def newest_release(store: Store, system: str) -> str:
     if not made:
         raise NotFound(f"{system} has no release in this home", hint="`roadworthy train` makes one")
     return max(made)[2]
+
+
+def make_live(
+    store: Store,
+    system: str,
+    digest: str,
+    at: str,
+    documents: Sequence[tuple[str, str, Any]] = (),
+    given: Sequence[tuple[str, str, Any]] = (),
+) -> None:
+    """Let a release decide from now on, with other documents in the same transaction. The one place that does."""
+    store.append([], [*documents, (LIVE, system, {"digest": digest, "at": at})], given)
 
 
 def load_release(digest: str, blobs: Blobs, loader: Callable[[str], Loader]) -> tuple[Project, Release]:

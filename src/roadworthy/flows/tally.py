@@ -49,7 +49,7 @@ class Tally:
     """Counts of one desk. The thread of the desk counts; reading is safe from anywhere."""
 
     allowance: Allowance
-    decisions: Counter[tuple[str, str, str]] = field(default_factory=Counter)  # release, action, tier
+    decisions: Counter[tuple[str, str, str, str]] = field(default_factory=Counter)  # release, arm, action, tier
     fallbacks: Counter[str] = field(default_factory=Counter)  # by reason
     rejections: Counter[tuple[str, str]] = field(default_factory=Counter)  # by kind and by the first bad column
     repeats: int = 0
@@ -75,11 +75,11 @@ class Tally:
         self.sizes.observe(rows)
         for stage, seconds in zip(STAGES, taken.spent, strict=True):
             self.stages[stage].observe(seconds, rows)
-        if taken.work is not None and len(taken.new):
-            pairs = zip(taken.work.judged.action.tolist(), taken.work.tier.tolist(), strict=True)
+        for part in taken.parts:
+            pairs = zip(part.work.judged.action.tolist(), part.work.tier.tolist(), strict=True)
             for (action, tier), count in Counter(pairs).items():
-                self.decisions[release.digest, action, tier] += count
-            reasons = taken.work.failed.tolist()
+                self.decisions[part.release.digest, part.arm, action, tier] += count
+            reasons = part.work.failed.tolist()
             if any(reasons):
                 self._fallbacks(Counter(filter(None, reasons)))
         if len(taken.new) < rows:

@@ -19,7 +19,7 @@ __all__ = ["DurableStore", "FolderBlobs", "MemoryBlobs", "MemoryStore", "Postgre
 
 DurableStore: TypeAlias = SQLiteStore | PostgresStore
 
-STREAMS = ("input", "outcome")
+STREAMS = ("input", "outcome", "shadow")
 TRANSACTION = 50_000  # records of one transaction of a copy
 
 

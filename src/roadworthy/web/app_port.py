@@ -69,6 +69,12 @@ class App(Protocol):
     def evidence(self, system: str) -> Json:
         """The live release of a system with its evidence, gates and waivers. Raises NotFound."""
 
+    def rollout(self, system: str) -> Json:
+        """How the newest rollout of a system stands. Raises NotFound, also where there was none."""
+
+    def roll(self, system: str, what: str, release: str, by: str, why: str) -> Json:
+        """Start, hold, resume or abort a rollout; in force when it returns. Raises NotFound, InputError, Conflict."""
+
     def measures(self) -> list[Family]:
         """What a monitoring system is told of the systems."""
 

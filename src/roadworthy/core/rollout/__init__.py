@@ -1,6 +1,21 @@
-"""What the evidence says of a rollout's stage: pass, fail or not enough data."""
+"""A rollout: what the evidence says of a stage (pass, fail or not enough data), and where the whole of it stands."""
 
-from roadworthy.core.rollout.guard import Guard, guard_of_events, guard_of_mean, guard_of_tail
+from roadworthy.core.rollout.evidence import (
+    Counted,
+    Evidence,
+    Matured,
+    Pairs,
+    Rows,
+    observe_matured,
+    observe_pairs,
+    observe_rows,
+)
+from roadworthy.core.rollout.guard import Guard, alarm, guard_of_events, guard_of_mean, guard_of_tail
+from roadworthy.core.rollout.standing import ALPHA, RUNNING, Event, Look, Standing, begun, ended, held, looked, resumed
 from roadworthy.core.rollout.verdict import Judge, Verdict, verdict
 
-__all__ = ["Guard", "Judge", "Verdict", "guard_of_events", "guard_of_mean", "guard_of_tail", "verdict"]
+__all__ = [
+    "ALPHA", "RUNNING", "Counted", "Event", "Evidence", "Guard", "Judge", "Look", "Matured", "Pairs", "Rows",
+    "Standing", "Verdict", "alarm", "begun", "ended", "guard_of_events", "guard_of_mean", "guard_of_tail", "held",
+    "looked", "observe_matured", "observe_pairs", "observe_rows", "resumed", "verdict",
+]  # fmt: skip

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
+import numpy as np
+
 from roadworthy.core.sequential import binomial, mean, tail
 
 
@@ -15,9 +17,14 @@ class Guard:
     weight: float  # its part of alpha; those of all guards sum to 1
     log_e: float  # natural logarithm of the evidence that the canary is worse at all
     high: float  # upper bound of the harm at level alpha, inf while nothing is known
-    margin: float  # the harm that is accepted (non-inferiority)
+    margin: float  # the harm that is accepted (non-inferiority); inf for one that only alarms, and is not waited for
     n: int  # what the minimum is counted in: events, or values of the smaller arm
     minimum: int  # of n, before it may pass
+
+
+def alarm(name: str, weight: float, log_e: float) -> Guard:
+    """One that may end a rollout and that no step waits for."""
+    return Guard(name, weight, log_e, np.inf, np.inf, 0, 0)
 
 
 def guard_of_events(

@@ -76,7 +76,8 @@ def verdict(
     if not time_is_up:
         missing.append("the least time of the stage is not over")
     if not missing:
-        return Verdict("pass", "promote", tuple(map(_shown, conditions)))
+        shown = [each for each in conditions if isinstance(each, Judge) or each.margin < np.inf]
+        return Verdict("pass", "promote", tuple(map(_shown, shown)))
     return Verdict("not enough data", "hold" if at_cap else "continue", tuple(missing))
 
 
@@ -104,7 +105,8 @@ def _missing(each: Guard | Judge) -> str:
     if each.n < each.minimum:
         return f"{each.name}: {each.n} of at least {each.minimum}"
     if isinstance(each, Guard):
-        return "" if each.high < each.margin else f"{each.name}: harm up to {each.high:.4g}, accepted {each.margin:.4g}"
+        kept = each.high < each.margin or each.margin == np.inf
+        return "" if kept else f"{each.name}: harm up to {each.high:.4g}, accepted {each.margin:.4g}"
     return "" if each.low > each.needed else f"{each.name}: gain from {each.low:.4g}, needed {each.needed:.4g}"
 
 

@@ -99,8 +99,17 @@ def log_e_value(control: Moments, canary: Moments) -> float:
     With z the estimate over its standard error and x = z sqrt(t r^2 / (t r^2 + 1)) it is
     2 exp(x^2 / 2) Phi(x) / sqrt(t r^2 + 1), the mixture over a half-normal that the bound of one side comes from.
     """
-    estimate, variance, n = _contrast(control, canary)
-    if not _enough(control, canary) or variance <= 0:
+    return _log_e_value(*_contrast(control, canary)) if _enough(control, canary) else 0.0
+
+
+def log_e_value_over(state: Moments, bound: float = 0.0) -> float:
+    """The logarithm of the asymptotic evidence that one mean is over a bound, 0 while nothing is known."""
+    return _log_e_value(state.mean - bound, _variance(state, 0.0), state.n) if _enough(state) else 0.0
+
+
+def _log_e_value(estimate: float, variance: float, n: int) -> float:
+    """Of an estimate of `n` values over 0."""
+    if variance <= 0:
         return 0.0
     scaled = n * SQUARE + 1
     x = estimate / variance**0.5 * np.sqrt((scaled - 1) / scaled)

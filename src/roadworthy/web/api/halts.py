@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 from roadworthy.errors import InputError, nearest
@@ -12,6 +12,7 @@ from roadworthy.web.api.body import check_headers, parse, read
 from roadworthy.web.app_port import App, Json
 
 METHODS = "DELETE, GET, POST"
+EXAMPLE = '{"by": "ann@example.com", "why": "wrong prices"}'
 LIMIT = 1 << 14  # bytes of a body: a name and a reason
 
 
@@ -24,15 +25,15 @@ async def halting(app: App, system: str, scope: Any, receive: Any) -> tuple[int,
     if change is None:
         raise HttpError(405, "method", f"{method} is not for this address", hint=f"use {METHODS}", allow=METHODS)
     check_headers(scope["headers"], LIMIT)
-    said = _said(parse(await read(receive, LIMIT)))
+    said = texts_of(parse(await read(receive, LIMIT)), ("by", "why"), EXAMPLE)
     return 200, await asyncio.to_thread(change, system, said.get("by", ""), said.get("why", "")), {}
 
 
-def _said(body: object) -> dict[str, str]:
-    """The name and the reason. Raises InputError for anything else."""
+def texts_of(body: object, names: Sequence[str], example: str) -> dict[str, str]:
+    """An object of texts under these names. Raises InputError for anything else."""
     if not isinstance(body, dict):
-        raise InputError('expected an object such as {"by": "ann@example.com", "why": "wrong prices"}')
-    faults = [f"{key}: expected by or why ({nearest(str(key), ('by', 'why'))})" for key in body.keys() - {"by", "why"}]
+        raise InputError(f"expected an object such as {example}")
+    faults = [f"{key}: expected {' or '.join(names)} ({nearest(str(key), names)})" for key in body.keys() - set(names)]
     faults += [f"{key}: expected a text, got {value!r}" for key, value in body.items() if not isinstance(value, str)]
     if faults:
         raise InputError("; ".join(sorted(faults)))

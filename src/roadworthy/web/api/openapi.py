@@ -26,6 +26,7 @@ def document(schemas: Mapping[str, Json]) -> Json:
         paths[f"/v1/systems/{system}/evidence"] = {
             "get": _get("The live release with its evidence, gates and waivers", "Evidence")
         }
+        paths[f"/v1/systems/{system}/rollout"] = _rollout(system)
     paths["/v1/decisions/{id}"] = {
         "get": _get("One decision with everything that led to it", "Trace", [_parameter("id", "path")])
     }
@@ -107,6 +108,14 @@ def _halt(system: str) -> Json:
     } | {"summary": f"Stop {system} at once, until a named person lifts it"}
 
 
+def _rollout(system: str) -> Json:
+    body = {"required": True, "content": _json(_of("what by", what=_TEXT, release=_TEXT, by=_TEXT, why=_TEXT))}
+    return {
+        "get": _get("How the newest rollout stands, and what it waits for", "Rollout"),
+        "post": {**_get("Start, hold, resume or abort a rollout", "Rollout"), "requestBody": body},
+    } | {"summary": f"How a release of {system} takes over, step by step"}
+
+
 def _of(required: str, **properties: Json) -> Json:
     return {"type": "object", "required": required.split(), "properties": properties}
 
@@ -150,6 +159,8 @@ _SHARED: Json = {
                  waivers={"type": "array"}, evidence=_OBJECT),
     "Evidence": _of("system release documents gates", system=_TEXT, release=_TEXT,
                     documents={"type": "array", "items": _OBJECT}, gates=_OBJECT),
+    "Rollout": _of("rollout system state step share", rollout=_TEXT, system=_TEXT, state=_TEXT,
+                   step={"type": "integer"}, share={"type": "number"}, waits_for={"type": "array", "items": _TEXT}),
     "Error": _of("error", error=_of("code message", code=_TEXT, message=_TEXT, hint=_TEXT,
                                     faults={"type": "array", "items": _FAULT})),
 }  # fmt: skip

@@ -1,0 +1,190 @@
+"""The rollout in a rehearsal: the functions of the live one, on the simulated clock.
+
+What a live server reads from its log is here in memory; the arms, the shadow, the tests and the steps are the same.
+Latencies are the one thing that a rehearsal cannot have, because nothing in it reads a clock: they are drawn by keyed
+hash from a declared distribution, the same for both arms.
+"""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, NamedTuple
+
+import msgspec
+import numpy as np
+from scipy.special import ndtri
+
+from roadworthy.core.arms import CHALLENGER, Trial, units
+from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints
+from roadworthy.core.draws import uniform
+from roadworthy.core.rollout import (
+    RUNNING,
+    Counted,
+    Pairs,
+    Rows,
+    Standing,
+    begun,
+    ended,
+    looked,
+    observe_matured,
+    observe_pairs,
+    observe_rows,
+)
+from roadworthy.core.rollout.pairs import chosen, estimated, matured
+from roadworthy.core.system import DAY, System
+from roadworthy.flows.decide import Desk, Taken, iso
+from roadworthy.flows.plant import plant_of, planted
+from roadworthy.flows.releases import Draft
+from roadworthy.flows.rollout import refuse_strangers
+from roadworthy.flows.shadow import decide_other, shown
+
+MEDIAN, SPREAD = 4.0, 0.35  # of the lognormal distribution that latencies are drawn from: milliseconds, and its sigma
+
+Outcomes = Callable[[Ints], tuple[Bools, Floats, Floats]]  # rows -> (shown, propensity, label as known now)
+
+
+class Due(NamedTuple):
+    """Pairs that wait for their outcomes; arrays of shape (pairs,)."""
+
+    until: int  # microseconds: the last of them is decided by then
+    rows: Ints  # positions in the world
+    inputs: Batch
+    champion: Column  # the actions that the policies chose
+    challenger: Column
+
+
+@dataclass(slots=True)
+class Rollout:
+    """One rollout of a rehearsal, from its start to its end."""
+
+    draft: Draft
+    fault: str  # that is planted in it, if any
+    standing: Standing
+    counted: Counted = field(default_factory=Counted)
+    due: deque[Due] = field(default_factory=deque)
+
+    @property
+    def running(self) -> bool:
+        """Whether it has not ended."""
+        return self.standing.state in RUNNING
+
+    def plain(self) -> dict[str, Any]:
+        """What came of it, for the report."""
+        standing, evidence = self.standing, self.standing.evidence
+        days = (standing.history[-1].at - standing.started) / DAY if not self.running else None
+        return {
+            "release": standing.challenger, "champion": standing.champion, "planted": self.fault,
+            "steps": [str(step) for step in standing.steps], "state": standing.state, "step": standing.step,
+            "started": iso(standing.started), "days": days, "why": standing.why,
+            "pairs": evidence.agreed[0], "same_action": evidence.agreed[1], "matured": evidence.gain.n,
+            "decided": evidence.decided[0], "failed": evidence.decided[1],
+            "history": [{"at": iso(each.at), "what": each.what, "why": each.why} for each in standing.history],
+            "evidence": msgspec.to_builtins(evidence),
+        }  # fmt: skip
+
+
+def begin(desk: Desk, draft: Draft, number: int, now: int, fault: str = "") -> Rollout:
+    """Roll a draft out against the release that decides. Raises Refused for one that cannot decide beside it."""
+    release = planted(draft.release, fault) if fault else draft.release
+    refuse_strangers(desk.release, release)
+    system, plan = release.system, release.system.rollout
+    assert plan is not None, "a rollout is declared"
+    fresh = Standing(
+        system.name, desk.release.digest, release.digest, plan.steps, plan.judge, plan.guard,
+        rule=desk.release.predict is None, matures=system.outcome.matures, deadline=system.decision.deadline,
+        started=now, entered=now, looked=now,
+    )  # fmt: skip
+    made = Rollout(draft, fault, begun(fresh, "the rehearsal"))
+    desk.trial = Trial(f"{system.name}/{number}", release, made.standing.share, draft.evidence["review_price"])
+    return made
+
+
+def observe(rollout: Rollout, desk: Desk, taken: Taken, rows: Ints, until: int) -> None:
+    """Take in a batch that was decided: both arms' rows, and what the other arm would have done with each."""
+    trial, standing = desk.trial, rollout.standing
+    if trial is None or not len(rows):
+        return
+    seen = shown(desk.release, trial, taken, desk.price)
+    unit, evidence = units(desk.release.system, taken.rows, seen.ids), standing.evidence
+    failed = np.zeros(len(rows), np.bool_)
+    for part in taken.parts:
+        failed[part.places] = np.isnan(part.work.score) & (part.release.predict is not None)
+    if 0 < trial.share < 1_000_000:
+        share, latency = trial.share / 1_000_000, latencies(seen.ids, seen.canary, rollout.fault)
+        arms = Rows(seen.canary, unit, failed, latency)
+        evidence = observe_rows(evidence, arms, rollout.counted, share, standing.deadline / 1000)
+    pairs, due = _paired(desk, taken, seen.canary, failed, unit, rows, until)
+    evidence = observe_pairs(evidence, pairs, rollout.counted, shadow=not trial.share)
+    rollout.due.append(due)
+    rollout.standing = replace(standing, evidence=evidence)
+
+
+def _paired(
+    desk: Desk, taken: Taken, canary: Bools, failed: Bools, unit: Sequence[bytes], rows: Ints, until: int
+) -> tuple[Pairs, Due]:
+    system, trial, work = desk.release.system, desk.trial, taken.work
+    assert trial is not None, "there are two arms"
+    assert work is not None, "decided rows have work"
+    action, probability, gone = (np.empty(len(rows), dtype) for dtype in (object, np.float64, np.bool_))
+    for other in decide_other(shown(desk.release, trial, taken, desk.price)):
+        action[other.places] = other.work.judged.action
+        probability[other.places] = other.work.probability
+        gone[other.places] = np.isnan(other.work.score) & (other.release.predict is not None)
+    mine = chosen(system, taken.rows, work.judged.action, work.audited, work.probability)
+    sides = _sides(system, taken.rows, canary, (mine, action), (work.probability, probability))
+    champion, challenger, values = sides
+    pairs = Pairs(
+        unit, np.where(canary, gone, failed), np.where(canary, failed, gone), *values,
+        np.asarray(champion == challenger, np.bool_),
+    )  # fmt: skip
+    return pairs, Due(until, rows, taken.rows, champion, challenger)
+
+
+def _sides(
+    system: System, rows: Batch, canary: Bools, action: tuple[Column, Column], probability: tuple[Floats, Floats]
+) -> tuple[Column, Column, tuple[Floats, Floats]]:
+    """What champion and challenger chose, and what each expected of it, from what was decided and what was not."""
+    champion, challenger = np.where(canary, *action[::-1]), np.where(canary, *action)
+    mine, theirs = np.where(canary, *probability[::-1]), np.where(canary, *probability)
+    return champion, challenger, (estimated(system, rows, champion, mine), estimated(system, rows, challenger, theirs))
+
+
+def look(rollout: Rollout, desk: Desk, now: int, outcomes: Outcomes) -> None:
+    """One look: what is due is taken in, and the rollout goes on, is held, rolled back or done."""
+    standing, evidence = rollout.standing, rollout.standing.evidence
+    while rollout.due and rollout.due[0].until + standing.matures <= now:
+        due = rollout.due.popleft()
+        seen, propensity, label = outcomes(due.rows)
+        pairs = matured(desk.release.system, due.inputs, due.champion, due.challenger, seen, propensity, label)
+        evidence = observe_matured(evidence, pairs)
+    after = looked(replace(standing, evidence=evidence), now)
+    rollout.standing = after
+    trial = desk.trial
+    assert trial is not None, "it is under way"
+    desk.trial = replace(trial, share=after.share) if after.state in RUNNING else None
+
+
+def give_up(rollout: Rollout, desk: Desk, now: int, why: str) -> None:
+    """End a rollout for a reason that is not in its evidence."""
+    rollout.standing = ended(rollout.standing, "rolled_back", now, "the rehearsal", why)
+    desk.trial = None
+
+
+def latencies(ids: Sequence[bytes], canary: Bools, fault: str) -> Floats:
+    """Milliseconds of each decision, shape (rows,), drawn by keyed hash; a planted fault makes some longer."""
+    drawn = np.exp(SPREAD * ndtri(np.clip(uniform("latency", ids), 1e-12, 1 - 1e-12))) * MEDIAN
+    share, times = plant_of(fault).slow if fault else (0.0, 1.0)
+    if not share:
+        return np.asarray(drawn, np.float64)
+    slow = canary & (np.array(uniform("latency/slow", ids)) < share)
+    return np.where(slow, drawn * times, drawn)
+
+
+def challenged(taken: Taken) -> Bools:
+    """The rows of a batch that the challenger decided, shape (rows,)."""
+    mask = np.zeros(len(taken.rows), np.bool_)
+    for part in taken.parts:
+        mask[part.places] = part.arm == CHALLENGER
+    return mask

@@ -1,0 +1,33 @@
+"""`/v1/systems/{system}/rollout`: GET says how it stands, POST {"what", "by", ...} changes it."""
+
+from __future__ import annotations
+
+import asyncio
+from typing import Any
+
+from roadworthy.errors import InputError, nearest
+from roadworthy.web.answers import HttpError
+from roadworthy.web.api.body import check_headers, parse, read
+from roadworthy.web.api.halts import LIMIT, texts_of
+from roadworthy.web.app_port import App, Json
+
+METHODS = "GET, POST"
+VERBS = ("start", "hold", "resume", "abort")
+NAMES = ("what", "release", "by", "why")
+EXAMPLE = '{"what": "hold", "by": "ann@example.com", "why": "a campaign runs"}'
+
+
+async def rolling(app: App, system: str, scope: Any, receive: Any) -> tuple[int, Json, dict[str, str]]:
+    """The answer to one request: how the rollout stands afterwards."""
+    method = scope["method"]
+    if method == "GET":
+        return 200, await asyncio.to_thread(app.rollout, system), {}
+    if method != "POST":
+        raise HttpError(405, "method", f"{method} is not for this address", hint=f"use {METHODS}", allow=METHODS)
+    check_headers(scope["headers"], LIMIT)
+    said = texts_of(parse(await read(receive, LIMIT)), NAMES, EXAMPLE)
+    what = said.get("what", "")
+    if what not in VERBS:
+        raise InputError(f"what: expected {', '.join(VERBS)}, got '{what}' ({nearest(what, VERBS)})")
+    release, by, why = (said.get(name, "") for name in ("release", "by", "why"))
+    return 200, await asyncio.to_thread(app.roll, system, what, release, by, why), {}
