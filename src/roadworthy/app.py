@@ -136,7 +136,7 @@ class App:
     served: dict[str, Served] = field(default_factory=dict)
     jobs: Counter[tuple[str, str]] = field(default_factory=Counter)  # runs by job and outcome
     rolling: dict[str, Rolling] = field(default_factory=dict)
-    _other: tuple[Release, ...] = ()  # a release that decided before, opened for its reasons
+    other: tuple[Release, ...] = ()  # a release that decided before, opened for its reasons
     _halting: Lock = field(default_factory=Lock)  # what is written and what is obeyed change together
 
     def systems(self) -> list[str]:
@@ -151,16 +151,7 @@ class App:
 
     def trace(self, id: str) -> dict[str, Any]:
         """One decision with everything that led to it. Raises NotFound."""
-        return trace_in(self.home, id, self._release)
-
-    def _release(self, digest: str) -> Release:
-        """The release of a digest: one that is served is open already, and the last other one is kept open."""
-        opened = [served.desk.release for served in self.served.values()]
-        for release in (*opened, *self._other):
-            if release.digest == digest:
-                return release
-        self._other = (load_release(digest, self.home.blobs, loader)[1],)
-        return self._other[0]
+        return trace_in(self.home, id, partial(_opened, self))
 
     def find(self, system: str, caller_id: str) -> str:
         """Our id of the decision that the caller knows by its own id. Raises NotFound."""
@@ -260,6 +251,16 @@ class App:
     def contract_schema(self, system: str) -> dict[str, Any]:
         """The JSON Schema of one input row. Raises NotFound."""
         return json_schema(self.desk(system).desk.release.contract)
+
+
+def _opened(app: App, digest: str) -> Release:
+    """The release of a digest: one that is served is open already, and the last other one is kept open."""
+    served = [each.desk.release for each in app.served.values()]
+    for release in (*served, *app.other):
+        if release.digest == digest:
+            return release
+    app.other = (load_release(digest, app.home.blobs, loader)[1],)
+    return app.other[0]
 
 
 def open_app(home: Home, settings: Settings, *, only: str = "", apart: bool = False) -> App:

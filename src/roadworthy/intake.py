@@ -126,7 +126,6 @@ def standing_tables(home: Home, project: Project) -> Tables:
     return tables_of(project, rows, outcomes, snapshots)
 
 
-@contextmanager
 def standing_history(home: Home, project: Project) -> History | None:
     """The rows of the newest snapshots; None before both tables were acquired."""
     if len(newest(home.store, project.system.name)) < len(SETS):
@@ -134,6 +133,7 @@ def standing_history(home: Home, project: Project) -> History | None:
     return history_of(project, standing_tables(home, project))
 
 
+@contextmanager
 def told(home: Home, project: Project, kind: JobKind, snapshots: Mapping[str, Snapshot]) -> Iterator[Run]:
     """A run over snapshots, with its lineage events."""
     read = [snapshot_dataset(home.path, asdict(snapshots[name]), project.contracts[name]) for name in SETS]
