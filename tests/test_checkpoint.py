@@ -214,7 +214,7 @@ def test_a_start_reads_the_checkpoint_and_the_log_behind_it(home, monkeypatch):
                 shutil.rmtree(state.parent)
             app = open_app(opened, read({}))
             desk = app.desk(NAME).desk
-            whole = opening._history(opened, app.desk(NAME).project)
+            whole = opening.standing_history(opened, app.desk(NAME).project)
             other = rebuilt(desk.release, opened.store, whole, opened.key, lambda: 0.0, 0.0).desk
             facts.append((_next_facts(desk), _next_facts(other)))
             assert decide(app, clients, 20) == [200] * 20

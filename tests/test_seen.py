@@ -206,7 +206,11 @@ def test_the_header_of_an_answer_says_where_its_time_went(home: Path) -> None:
     assert list(said) == ["parse", "prefetch", "decide", "commit", "wait", "total"]
     assert all(spent > 0 for spent in said.values())
     assert sum(said.values()) - said["total"] <= said["total"] + 0.01
-    assert {name: said[name] for name in body["timing"]} == pytest.approx(body["timing"], abs=0.002)
+    # What a record holds of `decide` is its arm's share of the batch, which the header has as a whole.
+    assert {name: said[name] for name in ("parse", "prefetch")} == pytest.approx(
+        {name: body["timing"][name] for name in ("parse", "prefetch")}, abs=0.002
+    )
+    assert 0 < body["timing"]["decide"] <= said["decide"] + 0.002
 
 
 def test_nothing_of_a_row_is_in_the_log_of_the_process(home: Path) -> None:

@@ -14,7 +14,6 @@ from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
-from scipy.special import ndtri
 
 from roadworthy.core.arms import CHALLENGER, Trial, units
 from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints
@@ -174,6 +173,8 @@ def give_up(rollout: Rollout, desk: Desk, now: int, why: str) -> None:
 
 def latencies(ids: Sequence[bytes], canary: Bools, fault: str) -> Floats:
     """Milliseconds of each decision, shape (rows,), drawn by keyed hash; a planted fault makes some longer."""
+    from scipy.special import ndtri  # noqa: PLC0415  a server does without SciPy
+
     drawn = np.exp(SPREAD * ndtri(np.clip(uniform("latency", ids), 1e-12, 1 - 1e-12))) * MEDIAN
     share, times = plant_of(fault).slow if fault else (0.0, 1.0)
     if not share:

@@ -6,7 +6,6 @@ Neither asks how the e-values depend on each other.
 from __future__ import annotations
 
 import numpy as np
-from scipy.special import logsumexp
 
 from roadworthy.core.batch import Bools, Floats
 from roadworthy.core.sequential import prior
@@ -30,4 +29,6 @@ def e_bh(log_e_values: Floats, alpha: float) -> Bools:
 
 def log_average(log_e_values: Floats, weights: Floats) -> float:
     """The logarithm of the weighted average, evidence against all the hypotheses holding; weights sum to 1."""
+    from scipy.special import logsumexp  # noqa: PLC0415  a server that rolls nothing out does without SciPy
+
     return float(logsumexp(log_e_values, b=weights))

@@ -18,7 +18,6 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.special import log_ndtr
 
 from roadworthy.core.batch import Floats
 from roadworthy.core.sequential import prior
@@ -113,6 +112,8 @@ def _log_e_value(estimate: float, variance: float, n: int) -> float:
         return 0.0
     scaled = n * SQUARE + 1
     x = estimate / variance**0.5 * np.sqrt((scaled - 1) / scaled)
+    from scipy.special import log_ndtr  # noqa: PLC0415  a server that rolls nothing out does without SciPy
+
     return float(np.log(2) + x * x / 2 + log_ndtr(x) - np.log(scaled) / 2)
 
 
