@@ -19,30 +19,37 @@ from roadworthy.core.schema import json_schema
 from roadworthy.errors import NotFound, RoadworthyError, StoreError, nearest
 from roadworthy.flows import halt as halts
 from roadworthy.flows.answer import Answer, decide_rows
+from roadworthy.flows.approvals import bound
 from roadworthy.flows.decide import Desk
 from roadworthy.flows.declare import Project
+from roadworthy.flows.deployments import PRICE, approval_of, changes
 from roadworthy.flows.guard import Guard, warm
 from roadworthy.flows.health import StoreHealth
 from roadworthy.flows.inputs import Parsed
+from roadworthy.flows.keys import Keyring
 from roadworthy.flows.measures import families
 from roadworthy.flows.outcomes import decided, outcome_rows, record_outcomes
 from roadworthy.flows.releases import LIVE, load_release
-from roadworthy.flows.sharing import shared
+from roadworthy.flows.sharing import catch_up, shared
 from roadworthy.flows.swift import Swift, swift
 from roadworthy.flows.tally import Allowance, Tally
 from roadworthy.flows.trace import find, trace
 from roadworthy.flows.warm import open_desk
 from roadworthy.flows.world import history_of
+from roadworthy.governance import orphan
 from roadworthy.home import Home, now
 from roadworthy.intake import has_tables, standing_tables
 from roadworthy.models import loader
 from roadworthy.models.remote import HttpModel
-from roadworthy.runs import PRICE, REPORT
+from roadworthy.office import Office
+from roadworthy.ports import Views
+from roadworthy.runs import REPORT
 from roadworthy.settings import Settings
 from roadworthy.standing import standing
 from roadworthy.stores import SQLiteStore
 
 SLOW_BATCH = 1.0  # seconds: a batch that took longer is said in the log
+CATCH_UP = 5  # times that a desk which is warmed up learns what was decided meanwhile, before it takes over
 QUIET = 1.0  # seconds between two lines about batches that failed: a full disk must not fill the log as well
 LOG = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -92,6 +99,23 @@ class Served:
             self.tally.told(Counter(answer["body"]["status"] for answer in answers))
             return len(answers)
 
+    def switch(self, other: Served, *, carried: bool) -> None:
+        """Decide as another one does from the next batch on; no row that waits is lost.
+
+        `carried`: its facts are those of this one, and stand where they stand; else they catch up with the log.
+        """
+        with self._turn:
+            before, desk = self.desk, other.desk
+            if carried:
+                desk.views, desk.clock, desk.seq, desk.told = before.views, before.clock, before.seq, before.told
+            else:
+                catch_up(desk)
+            desk.crowded, desk.tally = before.crowded, self.tally
+            other.guard.halted = self.guard.halted
+            if other.swift.contract != self.swift.contract:  # else rows that were read by it wait for this batch
+                self.swift = other.swift
+            self.desk, self.project, self.guard = desk, other.project, other.guard
+
     def measures(self) -> list[Family]:
         """What a monitoring system is told of this system."""
         return families(self.desk, self.guard, self.tally)
@@ -130,9 +154,12 @@ class App:
     home: Home
     settings: Settings
     health: StoreHealth
+    ring: Keyring
+    refused: dict[str, tuple[str, str]] = field(default_factory=dict)  # by system: the live release, and why not
     served: dict[str, Served] = field(default_factory=dict)
     jobs: Counter[tuple[str, str]] = field(default_factory=Counter)  # runs by job and outcome
     _halting: Lock = field(default_factory=Lock)  # what is written and what is obeyed change together
+    _following: Lock = field(default_factory=Lock)  # one release is warmed up at a time
 
     def systems(self) -> list[str]:
         """The names of the systems that are served."""
@@ -197,21 +224,70 @@ class App:
 
     def warnings(self) -> list[str]:
         """What keeps decisions from being made by their models, in words; they are taken all the same."""
-        return [text for system, served in self.served.items() for text in _warnings(self.home, system, served.guard)]
+        guarded = [text for system, served in list(self.served.items())
+                   for text in _warnings(self.home, system, served.guard)]  # fmt: skip
+        refused = [f"{system}: release {digest[:12]} is live and was refused, so the one before it decides: {why}"
+                   for system, (digest, why) in list(self.refused.items())]  # fmt: skip
+        orphans = [text for system in list(self.served) if (text := orphan(self.home, system))]
+        return guarded + refused + orphans
 
     def models(self) -> dict[str, dict[str, Any]]:
         """How the model of each system stands: its breaker, and of a remote one its calls, failures and cost."""
         return {system: served.guard.standing() for system, served in self.served.items()}
 
+    @property
+    def office(self) -> Office:
+        """Where people change what is live, and who may ask."""
+        return Office(self.home, self.ring, self.follow)
+
     def look(self) -> None:
-        """Send the probes that are due, and obey halts that another process wrote."""
+        """Send the probes that are due, and obey halts, releases and keys that another process wrote."""
         with self._halting:
             documents = dict(self.home.store.list(halts.HALT))
-            for system, served in self.served.items():
+            for system, served in list(self.served.items()):
                 _obey(served.guard, halted=bool(documents.get(system, {}).get("halted")))
-        for served in self.served.values():
+        self.ring.refresh()
+        self.follow()
+        for served in list(self.served.values()):
             if served.guard.probe_is_due():
                 served.guard.probe()
+
+    def follow(self) -> None:
+        """Let every system be decided by the release that is live now; returns when it is.
+
+        A release that may not decide here leaves the one before it in place, and a warning says so.
+        """
+        with self._following:
+            for system, live in self.home.store.list(LIVE):
+                served, digest = self.served.get(system), str(live["digest"])
+                if self.refused.get(system, ("", ""))[0] == digest:
+                    continue
+                try:
+                    if served is None:
+                        self.served[system] = open_served(self.home, digest, self.health)
+                    elif served.desk.release.digest != digest:
+                        self._switch(served, digest)
+                    else:
+                        self.refused.pop(system, None)
+                        continue
+                    self.refused.pop(system, None)
+                    LOG.info("release", extra={"fields": {"system": system, "release": digest[:12]}})
+                except RoadworthyError as error:
+                    self.refused[system] = digest, str(error)
+                    fields = {"system": system, "release": digest[:12], "code": error.code}
+                    LOG.log(logging.ERROR, "release_refused", extra={"fields": fields})
+
+    def _switch(self, served: Served, digest: str) -> None:
+        """Warm another release up beside the one that decides, then let it take over between two batches."""
+        project, release = load_release(digest, self.home.vault, loader)
+        carried = _same_facts(served.desk.release, release)
+        views = served.desk.views if carried else None
+        other = _served(self.home, project, release, self.health, views)
+        for _ in range(CATCH_UP if not carried else 0):
+            if not catch_up(other.desk):
+                break
+        with self._halting:
+            served.switch(other, carried=carried)
 
     def contract_schema(self, system: str) -> dict[str, Any]:
         """The JSON Schema of one input row. Raises NotFound."""
@@ -221,20 +297,45 @@ class App:
 def open_app(home: Home, settings: Settings, *, only: str = "") -> App:
     """Open every system of a home that has a live release (or only one), its facts warmed up."""
     folder = None if settings.store else home.path
-    app = App(home, settings, StoreHealth(home.store, folder, time.monotonic, now))
-    prices = dict(home.store.list(PRICE))
+    ring = Keyring(home.store, home.environment)
+    ring.refresh()
+    app = App(home, settings, StoreHealth(home.store, folder, time.monotonic, now), ring)
     for system, live in home.store.list(LIVE):
         if only in ("", system):
-            project, release = load_release(live["digest"], home.blobs, loader)
-            history = history_of(project, standing_tables(home, project)) if has_tables(home, system) else None
-            price = prices.get(system, {"value": 0.0})["value"]
-            desk = open_desk(release, home.store, history, home.key, time.perf_counter, price)
-            guard = _guard(home, release)
-            desk.decide = guard.decide
-            desk.tally = tally = Tally(Allowance(time.monotonic))
-            quick = swift(release.contract, release.system.timezone)
-            app.served[system] = Served(desk, project, guard, quick, tally, app.health)
+            app.served[system] = open_served(home, live["digest"], app.health)
     return app
+
+
+def open_served(home: Home, digest: str, health: StoreHealth) -> Served:
+    """A system as one of its releases decides it, warmed up. Raises Refused for one that may not decide here."""
+    project, release = load_release(digest, home.vault, loader)
+    return _served(home, project, release, health, None)
+
+
+def _served(home: Home, project: Project, release: Release, health: StoreHealth, views: Views | None) -> Served:
+    """With `views` the desk has them as its facts, and is told later where they stand."""
+    system = release.system.name
+    bound(home.vault, release.digest, release.manifest, approval_of(changes(home.store, system), release.digest))
+    price = dict(home.store.list(PRICE)).get(system, {"value": 0.0})["value"]
+    if views is None:
+        history = history_of(project, standing_tables(home, project)) if has_tables(home, system) else None
+        desk = open_desk(release, home.store, history, home.key, time.perf_counter, price)
+    else:
+        desk = Desk(release, home.store, views, home.key, time.perf_counter, price)
+    guard = _guard(home, release)
+    desk.decide = guard.decide
+    desk.tally = tally = Tally(Allowance(time.monotonic))
+    return Served(desk, project, guard, swift(release.contract, release.system.timezone), tally, health)
+
+
+def _same_facts(one: Release, other: Release) -> bool:
+    """Whether two releases read the same rows and answer the same facts of them."""
+    first, second = one.system, other.system
+    return (
+        (one.views, one.quanta(), one.contract.fields) == (other.views, other.quanta(), other.contract.fields)
+        and (first.decision.id, first.decision.at) == (second.decision.id, second.decision.at)
+        and (first.outcome, first.timezone) == (second.outcome, second.timezone)
+    )
 
 
 def _obey(guard: Guard, *, halted: bool) -> None:
@@ -292,7 +393,7 @@ def verify(home: Home, report_line: Callable[[str, bool, str], None]) -> None:
     """Check every release of a home against its digest, and say so line by line."""
     for digest, _ in home.store.list("release"):
         try:
-            load_release(digest, home.blobs, loader)
-            report_line(f"release {digest[:12]}", True, "matches its digest")
+            load_release(digest, home.vault, loader)
+            report_line(f"release {digest[:12]}", True, "is signed and matches its digest")
         except RoadworthyError as error:
             report_line(f"release {digest[:12]}", False, str(error))

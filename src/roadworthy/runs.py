@@ -17,33 +17,55 @@ from roadworthy.core.batch import Batch
 from roadworthy.core.features import compute
 from roadworthy.core.labels import Finding
 from roadworthy.core.release import Manifest
+from roadworthy.core.rights import DEV, Actor
 from roadworthy.core.views import OUTCOME
 from roadworthy.flows.declare import Project, load_train
+from roadworthy.flows.deployments import PRICE, live_of
 from roadworthy.flows.history import facts
 from roadworthy.flows.labels import report as labels_report
 from roadworthy.flows.openlineage_datasets import home_dataset, release_dataset
 from roadworthy.flows.rehearse import Progress, Trainer, rehearse
-from roadworthy.flows.releases import LIVE, Draft, keep, load_release, open_model, rule_release
+from roadworthy.flows.releases import (
+    DOCUMENT,
+    LIVE,
+    SIGNATURE,
+    Draft,
+    keep,
+    load_release,
+    open_model,
+    rule_release,
+    signed,
+)
 from roadworthy.flows.report import example_ids, report
 from roadworthy.flows.train import Examples, examples_of, fit, fit_apart
 from roadworthy.flows.world import Tables, history_of, world_of
+from roadworthy.governance import act, approve_by_standing, enter
 from roadworthy.home import Home, now
 from roadworthy.intake import SETS, acquire_all, standing_tables, told
 from roadworthy.models import loader, loader_for
 from roadworthy.runners.processes import apart, split_views
 from roadworthy.stores import MemoryStore, SQLiteStore, copy
 
-REPORT, PRICE = "rehearsal", "price"
+REPORT = "rehearsal"
+NOBODY = Actor("nobody", (), authenticated=False)  # whoever runs this in dev without a name
 Tell = Callable[[list[Finding]], None]
 FOLLOW = 1.0  # seconds between looks at a log that grows
 
 
-def publish(home: Home, drafts: list[Draft], documents: list[tuple[str, str, Any]] | None = None) -> None:
-    """Keep drafts and make the last one its system's live release, in one transaction."""
-    made = now()
-    kept = [keep(draft, home.blobs, made) for draft in drafts]
-    live = [(LIVE, drafts[-1].release.system.name, {"digest": drafts[-1].release.digest, "at": made})] if drafts else []
-    home.store.append([], [*kept, *live, *(documents or [])])
+def publish(
+    home: Home, actor: Actor, drafts: list[Draft], documents: list[tuple[str, str, Any]] | None = None,
+) -> None:  # fmt: skip
+    """Keep drafts, signed, as drafts of this environment, in one transaction. What decides does not change."""
+    made, signer = now(), home.signer()
+    author = {"name": actor.name, "authenticated": actor.authenticated}
+    known = dict(home.store.list(DOCUMENT))
+    new = {draft.release.digest: draft for draft in drafts if draft.release.digest not in known}
+    kept = [keep(draft, home.blobs, made, author) for draft in new.values()]
+    unsigned = {draft.release.digest for draft in drafts} - set(dict(home.store.list(SIGNATURE)))
+    seals = [signed(digest, signer) for digest in sorted(unsigned)]
+    entered = enter(home, actor, drafts[0].release.system.name, list(new)) if new else []
+    given = [(kind, id, None) for kind, id, _ in entered]
+    home.store.append([], [*kept, *seals, *entered, *(documents or [])], given)
 
 
 @dataclass(frozen=True, slots=True)
@@ -55,18 +77,24 @@ class Rehearsed:
 
 
 def run_rehearsal(
-    home: Home, project: Project, data: Path | None, *, seed: int, progress: Progress, batch: int = 10_000
-) -> Rehearsed:
-    """Acquire what is new, rehearse, and keep the result: its report, its log, and the releases it came to."""
+    home: Home, project: Project, data: Path | None, *, seed: int, progress: Progress, batch: int = 10_000,
+    actor: Actor = NOBODY,
+) -> Rehearsed:  # fmt: skip
+    """Acquire what is new, rehearse, and keep the result: its report, its log, and the releases it came to.
+
+    In the environment dev the last of them goes live; elsewhere they stay drafts.
+    """
     acquire_all(home, project, data, progress=progress)
     tables = standing_tables(home, project)
     with told(home, project, "rehearse", tables.snapshots) as run:
-        made = _rehearse(home, project, tables, seed=seed, progress=progress, batch=batch)
+        made = _rehearse(home, project, tables, seed=seed, progress=progress, batch=batch, actor=actor)
         run.outputs = [home_dataset(home.path, project.system.name, "rehearsal", made.report["log_digest"])]
     return made
 
 
-def _rehearse(home: Home, project: Project, tables: Tables, *, seed: int, progress: Progress, batch: int) -> Rehearsed:
+def _rehearse(
+    home: Home, project: Project, tables: Tables, *, seed: int, progress: Progress, batch: int, actor: Actor
+) -> Rehearsed:
     started = time.perf_counter()
     name, log = project.system.name, MemoryStore()
     quanta = rule_release(project).release.quanta()
@@ -85,8 +113,12 @@ def _rehearse(home: Home, project: Project, tables: Tables, *, seed: int, progre
     result["snapshots"] = named(tables)
     result["seconds"] = round(time.perf_counter() - started, 1)
     drafts = [_resting_on(draft, tables) for _, draft in diary.releases]
-    price = (PRICE, name, {"value": diary.prices[-1] if diary.prices else 0.0})
-    publish(home, drafts, [(REPORT, name, result), price])
+    publish(home, actor, drafts, [(REPORT, name, result)])
+    if home.environment == DEV and drafts:
+        live, last = live_of(home.store, name), drafts[-1].release.digest
+        if live is None or live["digest"] != last:
+            act(home, actor, "promote", last, {"why": "a rehearsal came to it"})
+        home.store.append([], [(PRICE, name, {"value": diary.prices[-1] if diary.prices else 0.0})])
     return Rehearsed(result, drafts)
 
 
@@ -157,9 +189,12 @@ def _resting_on(draft: Draft, tables: Tables) -> Draft:
 
 
 def run_training(
-    home: Home, project: Project, data: Path | None, *, seed: int, progress: Progress, tell: Tell = lambda _: None
-) -> Draft:
-    """Acquire what is new, train on everything that is known at the end of the tables, and keep the release.
+    home: Home, project: Project, data: Path | None, *, seed: int, progress: Progress, tell: Tell = lambda _: None,
+    actor: Actor = NOBODY,
+) -> Draft:  # fmt: skip
+    """Acquire what is new, train on everything that is known at the end of the tables, and keep the result as a draft.
+
+    Outside dev a standing approval that covers it approves it at once; going live is another step all the same.
 
     `tell` is given what was found about the labels, before anything is trained on them. Facts come from SQL over
     history; rivals are the rule and, if there is one, the live release.
@@ -174,7 +209,8 @@ def run_training(
         run.outputs = [
             release_dataset(home.path, draft.release.digest, project, dict(zip(SETS, run.inputs, strict=True)))
         ]
-        publish(home, [draft], [(PRICE, project.system.name, {"value": draft.evidence["review_price"]})])
+        publish(home, actor, [draft])
+        approve_by_standing(home, actor, draft.release.digest)
     return draft
 
 
@@ -184,7 +220,7 @@ def _train(home: Home, project: Project, tables: Tables, seed: int) -> Draft:
     rivals = {"rule": rule}
     live = dict(home.store.list(LIVE)).get(project.system.name)
     if live is not None:
-        rivals["champion"] = load_release(live["digest"], home.blobs, loader)[1]
+        rivals["champion"] = load_release(live["digest"], home.vault, loader)[1]
     until = int(np.maximum(history.at, history.known).max()) + 1
     examples = examples_of(history, facts(history, project.views, rule.quanta()), until)
     return fit(project, load_train(project), loader_for, examples, until, seed, rivals)

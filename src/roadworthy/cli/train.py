@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import os
+
 from roadworthy.cli.labels import STYLES
 from roadworthy.cli.output import (
     SYSTEM,
@@ -21,28 +23,32 @@ from roadworthy.core.labels import Finding
 from roadworthy.flows.declare import read_system
 from roadworthy.home import open_home
 from roadworthy.runs import run_training
+from roadworthy.who import who
 
 
 def train(
     *, system: System = SYSTEM, data: Data = None, home: HomeFolder = None, seed: Seed = 0, json: Json = False
 ) -> None:
-    """Train on what is known, test on the newest labelled days, and keep the release that serving will use."""
+    """Train on what is known, test on the newest labelled days, and keep a draft, which `promote` makes live."""
     project = read_system(system)
     with open_home(home_of(home)) as opened, progress("training", quiet=json) as report:
         tell = (lambda _: None) if json else _tell
-        draft = run_training(opened, project, data, seed=seed, progress=report, tell=tell)
+        draft = run_training(
+            opened, project, data, seed=seed, progress=report, tell=tell, actor=who(opened, os.environ)
+        )
     manifest = draft.release.manifest
     if json:
         print_json(
             {"system": manifest.system, "release": draft.release.digest, "kind": manifest.kind, **draft.evidence}
         )
         return
-    say(f"{manifest.system}: release {draft.release.digest[:12]} ({manifest.kind})")
+    say(f"{manifest.system}: draft {draft.release.digest[:12]} ({manifest.kind})")
     for part, counts in draft.evidence["parts"].items():
         say(f"  {part:<10}{counts['rows']:>9,} rows, {counts['positives']:,} true")
     rows = [[f"  {name.replace('_', ' ')}", interval(each), f"{each['n']:,}"]
             for name, each in draft.evidence["metrics"].items()]  # fmt: skip
     table(["  on the test part", "estimate [95 %]", "rows"], rows, right=(2,))
+    say(f"to make it live: roadworthy promote {draft.release.digest[:12]}", "dim")
 
 
 def _tell(found: list[Finding]) -> None:

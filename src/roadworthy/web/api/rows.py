@@ -15,6 +15,7 @@ from litestar.handlers import ASGIRouteHandler
 
 from roadworthy.errors import InputError, Overloaded
 from roadworthy.web.answers import HttpError, error_body, error_headers, explained, send_json
+from roadworthy.web.api.acts import acting
 from roadworthy.web.api.body import Gone, check_headers, parse, read
 from roadworthy.web.api.desks import MOUNT, Desks, Verb
 from roadworthy.web.api.halts import halting
@@ -23,6 +24,7 @@ from roadworthy.web.door import Door
 
 VERBS: dict[str, Verb] = {"decisions": "decide", "outcomes": "outcomes"}
 METHODS: dict[Verb, str] = {"decide": "GET, POST", "outcomes": "POST"}
+GOVERNED = ("releases", "owner")  # what people change and look up there
 TIMING = "parse;dur=%.3f, prefetch;dur=%.3f, decide;dur=%.3f, commit;dur=%.3f, wait;dur=%.3f, total;dur=%.3f"
 Reply = tuple[int, object, dict[str, str]]
 
@@ -36,7 +38,9 @@ def route(app: App, desks: Desks, door: Door) -> ASGIRouteHandler:
     async def raw(scope: Any, receive: Any, send: Any) -> None:
         parts = scope["path"].removeprefix(MOUNT).strip("/").split("/")
         verb = VERBS.get(parts[1]) if len(parts) == 2 else None
-        if len(parts) == 2 and parts[1] == "halt":
+        if len(parts) == 2 and parts[1] in GOVERNED:
+            await _reply(door, send, acting(app, scope, receive), parts[1])
+        elif len(parts) == 2 and parts[1] == "halt":
             await _reply(door, send, halting(app, parts[0], scope, receive), "halt")
         elif verb is None:
             await _reply(door, send, _nowhere(scope["path"]), "other")
@@ -46,6 +50,15 @@ def route(app: App, desks: Desks, door: Door) -> ASGIRouteHandler:
             await _reply(door, send, _take(door, desks, verb, parts, scope, receive), parts[1])
 
     return ASGIRouteHandler(MOUNT, is_mount=True, copy_scope=False)(raw)
+
+
+def changes(app: App, door: Door, path: str) -> ASGIRouteHandler:
+    """The changes of people at an address and below it: see `acts.py`."""
+
+    async def raw(scope: Any, receive: Any, send: Any) -> None:
+        await _reply(door, send, acting(app, scope, receive), path.rpartition("/")[2])
+
+    return ASGIRouteHandler(path, is_mount=True, copy_scope=False)(raw)
 
 
 async def _nowhere(path: str) -> Reply:
