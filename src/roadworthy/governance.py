@@ -20,7 +20,7 @@ from roadworthy.errors import Conflict, Denied, InputError, NotFound, Refused, R
 from roadworthy.flows import approvals, deployments, notify, owners
 from roadworthy.flows.approvals import Case
 from roadworthy.flows.declare import SYSTEM
-from roadworthy.flows.deployments import SHORT, Place
+from roadworthy.flows.deployments import SHORT, Place, Step
 from roadworthy.flows.releases import DOCUMENT, LIVE, check_versions, checked
 from roadworthy.home import Home, now
 from roadworthy.settings import read
@@ -158,7 +158,7 @@ def _newest(home: Home, system: str) -> str:
 
 
 def _request(home: Home, place: Place, case: Case, said: Said) -> Told:
-    change = deployments.change(place, case.manifest.system, case.digest, "requested", why=_why(said))
+    change = deployments.change(place, case.manifest.system, case.digest, Step("requested", "request", _why(said)))
     evidence = approvals.evidence_of(home.store, case.digest)
     data = {"release": case.digest, "system": case.manifest.system, "environment": home.environment,
             "by": place.actor.name, "approvers": list(case.approvers), "evidence": evidence}  # fmt: skip
@@ -178,15 +178,15 @@ def _approve(home: Home, place: Place, case: Case, said: Said) -> Told:
     if until and state in ("approved", "live"):  # for what comes after it: nothing happens to this one
         home.store.append([], [document], [(approvals.APPROVAL, id, None)])
         return {"approval": id, **body}
-    change = deployments.change(place, case.manifest.system, case.digest, "approved", approval=id, why=_why(said),
-                                more=[document])  # fmt: skip
+    step = Step("approved", "approve", _why(said), id)
+    change = deployments.change(place, case.manifest.system, case.digest, step, [document])
     return {"approval": id, **body, "state": change["state"]}
 
 
 def _reject(_: Home, place: Place, case: Case, said: Said) -> Told:
     if not _why(said):
         raise InputError("why: expected the reason, got nothing")
-    return deployments.change(place, case.manifest.system, case.digest, "rejected", why=_why(said))
+    return deployments.change(place, case.manifest.system, case.digest, Step("rejected", "approve", _why(said)))
 
 
 def _retire(_: Home, place: Place, case: Case, said: Said) -> Told:
@@ -195,13 +195,13 @@ def _retire(_: Home, place: Place, case: Case, said: Said) -> Told:
     if live is not None and live["digest"] == case.digest:
         raise Conflict(f"release {case.digest[:SHORT]} decides: it retires as another goes live",
                        hint=f"`roadworthy promote` another, or `roadworthy halt {system}`")  # fmt: skip
-    return deployments.change(place, system, case.digest, "retired", why=_why(said))
+    return deployments.change(place, system, case.digest, Step("retired", "deploy", _why(said)))
 
 
 def _promote(home: Home, place: Place, case: Case, said: Said) -> Told:
     """Live here: in dev by its author alone, elsewhere with an approval that holds and owners who answer for it."""
     check_versions(case.digest, case.manifest)
-    approval = _last_approval(home, case)
+    approval = None if _state(home, case) in ("draft", "requested") else _last_approval(home, case)
     if home.environment != DEV:
         approvals.check(home.vault, case, approval, place.at)
         _not_orphaned(home, place, case)
@@ -246,7 +246,8 @@ def approve_by_standing(home: Home, actor: Actor, digest: str) -> str | None:
     place = Place(home.store, home.environment, actor, _time(home, case.manifest.system))
     id = approvals.standing_for(home.vault, case, place.at)
     if id is not None:
-        deployments.change(place, case.manifest.system, digest, "approved", approval=id, why="a standing approval")
+        step = Step("approved", "register", "a standing approval", id)
+        deployments.change(place, case.manifest.system, digest, step)
     return id
 
 

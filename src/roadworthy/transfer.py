@@ -16,7 +16,7 @@ from roadworthy.core.rights import Actor
 from roadworthy.errors import InputError, Refused
 from roadworthy.flows import deployments
 from roadworthy.flows.approvals import APPROVAL, EVIDENCE, evidence_digest
-from roadworthy.flows.deployments import Document, Place
+from roadworthy.flows.deployments import Document, Place, Step
 from roadworthy.flows.releases import DOCUMENT, SIGNATURE, checked
 from roadworthy.governance import permit
 from roadworthy.home import Home, now
@@ -83,5 +83,5 @@ def _entered(place: Place, system: str, digest: str) -> list[Document]:
     """A release that comes is a draft, and is asked for, in one step."""
     drafts = deployments.drafted(place, system, [digest])
     number = drafts[-1][2]["number"] + 1
-    asked = deployments.of(place, system, digest, "requested", before="draft", number=number, why="promoted to here")
+    asked = deployments.of(place, system, digest, Step("requested", "request", "promoted to here"), "draft", number)
     return [*drafts, asked]

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Sequence
 from contextlib import suppress
 from dataclasses import dataclass
-from typing import Any, cast
+from typing import Any, NamedTuple, cast
 
 from roadworthy.core.rights import Actor
 from roadworthy.core.states import State, allowed, followers
@@ -33,6 +33,15 @@ class Place:
     environment: str
     actor: Actor
     at: str
+
+
+class Step(NamedTuple):
+    """What becomes of a release, and by which right."""
+
+    after: State
+    right: str
+    why: str = ""
+    approval: str | None = None
 
 
 def changes(store: Store, system: str) -> list[Change]:
@@ -75,29 +84,25 @@ def approval_of(history: Sequence[Change], release: str) -> str | None:
                  if each["release"] == release and each["state"] in ("approved", "live")), None)  # fmt: skip
 
 
-def of(
-    place: Place, system: str, release: str, after: State,
-    *, before: State, number: int, approval: str | None = None, why: str = "",
-) -> Document:  # fmt: skip
-    """The document of one change. Raises Conflict for one that there is not."""
-    if allowed(before, after) is None:
+def of(place: Place, system: str, release: str, step: Step, before: State, number: int) -> Document:
+    """The document of one change. Raises Conflict for one that there is not, or not by this right."""
+    move = allowed(before, step.after)
+    if move is None or move.right != step.right:
         can = ", ".join(followers(before)) or "nothing else"
-        raise Conflict(f"release {release[:SHORT]} is {before or 'not here'} and cannot become {after}",
+        raise Conflict(f"release {release[:SHORT]} is {before or 'not here'} and cannot become {step.after}",
                        hint=f"it can become: {can}")  # fmt: skip
     body = {
-        "system": system, "number": number, "release": release, "environment": place.environment, "state": after,
-        "from": before, "by": place.actor.name, "authenticated": place.actor.authenticated, "at": place.at,
-        "approval": approval, "why": why,
+        "system": system, "number": number, "release": release, "environment": place.environment,
+        "state": step.after, "from": before, "by": place.actor.name, "authenticated": place.actor.authenticated,
+        "at": place.at, "approval": step.approval, "why": step.why,
     }  # fmt: skip
     return DEPLOYMENT, f"{system}/{number}", body
 
 
-def change(place: Place, system: str, release: str, after: State, *, approval: str | None = None, why: str = "",
-           more: Sequence[Document] = ()) -> Change:  # fmt: skip
+def change(place: Place, system: str, release: str, step: Step, more: Sequence[Document] = ()) -> Change:
     """One change of one release, which does not go live; durable when it returns. Raises Conflict."""
     history = changes(place.store, system)
-    document = of(place, system, release, after, before=state_of(history, release), number=_next(history),
-                  approval=approval, why=why)  # fmt: skip
+    document = of(place, system, release, step, state_of(history, release), _next(history))
     place.store.append([], [document, *more], [(DEPLOYMENT, document[1], None)])
     return dict(document[2])
 
@@ -111,11 +116,11 @@ def go_live(
     if before is not None:
         if before["digest"] == release:
             raise Conflict(f"release {release[:SHORT]} is live already")
-        made.append(of(place, system, before["digest"], leaves, before="live", number=number, why=why))
+        made.append(of(place, system, before["digest"], Step(leaves, "deploy", why), "live", number))
+        number += 1
     if history and history[0]["number"] == 0:  # what was live before there was a history begins it, once
         made.append((DEPLOYMENT, f"{system}/0", history[0]))
-    gone = of(place, system, release, "live", before=state_of(history, release), number=number + (before is not None),
-              approval=approval, why=why)  # fmt: skip
+    gone = of(place, system, release, Step("live", "deploy", why, approval), state_of(history, release), number)
     pointer = (LIVE, system, {"digest": release, "at": place.at})
     given = [(LIVE, system, before), *((DEPLOYMENT, id, None) for _, id, body in (*made, gone) if body["number"])]
     place.store.append([], [*made, gone, pointer, *_price(place.store, system, release)], given)
@@ -127,8 +132,8 @@ def drafted(place: Place, system: str, releases: Sequence[str]) -> list[Document
     history = changes(place.store, system)
     known = {each["release"] for each in history}
     new = [release for release in dict.fromkeys(releases) if release not in known]
-    start = _next(history)
-    return [of(place, system, release, "draft", before="", number=start + n) for n, release in enumerate(new)]
+    start, step = _next(history), Step("draft", "register")
+    return [of(place, system, release, step, "", start + n) for n, release in enumerate(new)]
 
 
 def before_live(history: Sequence[Change]) -> str:

@@ -12,7 +12,7 @@ from typing import Any
 
 from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Send
 
 from roadworthy.errors import Denied, Overloaded, RoadworthyError
 from roadworthy.web import login, metrics

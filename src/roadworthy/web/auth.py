@@ -132,13 +132,7 @@ def access(host: str, hosts: str, ring: Keyring | None = None, secret: bytes = b
     local = is_loopback(host)
     closed = not local or (ring is not None and ring.environment != DEV)
     if closed and not ring:
-        where = (
-            f"{host} can be reached from other machines"
-            if not local
-            else f"this is '{ring.environment}'"
-            if ring
-            else ""
-        )
+        where = "this is not dev" if local else f"{host} can be reached from other machines"
         raise InputError(
             f"{where}, and there is no key: nobody could ask, or anybody",
             hint="`roadworthy key create NAME --role caller` makes one, which callers send as `Authorization: Bearer "
