@@ -40,10 +40,9 @@ def build(app: App, door: Door | None = None) -> Litestar:
         await desks.drain()
 
     taking = rows.route(app, desks, door)
-    changing = [rows.changes(app, door, path) for path in ("/v1/releases", "/v1/keys")]
     reads = [*reading.routes(app, door), *metrics.routes(app, desks, door), *login.routes(door), *routes(app)]
     made = Litestar(
-        [taking, *changing, *reads],
+        [taking, *reads],
         exception_handlers={Exception: _refuse},
         lifespan=[lifespan],
         openapi_config=None,
@@ -51,11 +50,11 @@ def build(app: App, door: Door | None = None) -> Litestar:
         request_max_body_size=door.limits.body,
     )
     made.state.desks = desks
-    made.asgi_handler = _through(door, taking.fn, made.asgi_handler)
+    made.asgi_handler = _through(door, taking.fn, rows.changing(app, door), made.asgi_handler)
     return made
 
 
-def _through(door: Door, taking: ASGIApp, others: ASGIApp) -> ASGIApp:
+def _through(door: Door, taking: ASGIApp, changing: ASGIApp, others: ASGIApp) -> ASGIApp:
     """What every request passes: whether it may ask at all, then its route.
 
     The addresses that rows are sent to go past the routing of all others, which takes as long as deciding does.
@@ -75,6 +74,8 @@ def _through(door: Door, taking: ASGIApp, others: ASGIApp) -> ASGIApp:
             return
         if path.startswith(f"{MOUNT}/"):
             await taking(scope, receive, send)
+        elif path.startswith(rows.CHANGED):
+            await changing(scope, receive, send)
         else:
             await others(scope, receive, _counted(door, path, send))
 

@@ -12,6 +12,7 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from litestar.handlers import ASGIRouteHandler
+from litestar.types import ASGIApp
 
 from roadworthy.errors import InputError, Overloaded
 from roadworthy.web.answers import HttpError, error_body, error_headers, explained, send_json
@@ -25,6 +26,7 @@ from roadworthy.web.door import Door
 VERBS: dict[str, Verb] = {"decisions": "decide", "outcomes": "outcomes"}
 METHODS: dict[Verb, str] = {"decide": "GET, POST", "outcomes": "POST"}
 GOVERNED = ("releases", "owner")  # what people change and look up there
+CHANGED = ("/v1/releases", "/v1/keys")  # and elsewhere
 TIMING = "parse;dur=%.3f, prefetch;dur=%.3f, decide;dur=%.3f, commit;dur=%.3f, wait;dur=%.3f, total;dur=%.3f"
 Reply = tuple[int, object, dict[str, str]]
 
@@ -52,13 +54,13 @@ def route(app: App, desks: Desks, door: Door) -> ASGIRouteHandler:
     return ASGIRouteHandler(MOUNT, is_mount=True, copy_scope=False)(raw)
 
 
-def changes(app: App, door: Door, path: str) -> ASGIRouteHandler:
-    """The changes of people at an address and below it: see `acts.py`."""
+def changing(app: App, door: Door) -> ASGIApp:
+    """The changes of people at `CHANGED` and below: see `acts.py`."""
 
     async def raw(scope: Any, receive: Any, send: Any) -> None:
-        await _reply(door, send, acting(app, scope, receive), path.rpartition("/")[2])
+        await _reply(door, send, acting(app, scope, receive), scope["path"].split("/")[2])
 
-    return ASGIRouteHandler(path, is_mount=True, copy_scope=False)(raw)
+    return raw
 
 
 async def _nowhere(path: str) -> Reply:
