@@ -63,7 +63,7 @@ def test_good_system():
     assert system.rule.then == "block"
     assert system.reviewers.capacity == 100.0
     assert [(each.path, each.line) for each in system.unenforced] == [
-        ("owner.approvers", 7), ("owner.cost_centre", 8), ("kpis", 28), ("gates", 30),
+        ("owner.cost_centre", 8), ("kpis", 28), ("gates", 30),
     ]  # fmt: skip
     assert [each.name for each in project.views] == ["terminal", "customer", "spare"]
     assert [each.name for each in project.features][:4] == [

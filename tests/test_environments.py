@@ -7,7 +7,7 @@ import json
 import os
 import threading
 import time
-from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from contextlib import redirect_stderr, redirect_stdout
 from itertools import count
 
 import httpx
@@ -135,10 +135,10 @@ def test_in_dev_a_name_is_a_claim_and_says_so(dev):
     assert (status, "unknown, revoked, or not for 'dev'" in err) == (2, True)
 
 
-@contextmanager
-def guarded(tmp_path):
-    """A server of prod that decides by a release, with keys for some roles: (address, keys, the office's home)."""
-    with office(tmp_path) as opened:
+@pytest.fixture(scope="module")
+def guarded(tmp_path_factory):
+    """A server of prod that decides by a release, keys for some roles, its home, and two releases."""
+    with office(tmp_path_factory.mktemp("prod")) as opened:
         opened.owned()
         first, second = opened.approved(1), opened.approved(2)
         opened.do("promote", first)
@@ -150,12 +150,10 @@ def guarded(tmp_path):
         yield server, keys, home, (first, second)
 
 
-def test_every_address_asks_for_its_right(tmp_path):
+def test_every_address_asks_for_its_right(guarded):
     """Over a real server each role may what the table says, 401 without a key and 403 beyond it; acts take effect."""
-    with (
-        guarded(tmp_path) as (server, keys, home, (first, second)),
-        httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=30) as client,
-    ):
+    server, keys, home, (first, second) = guarded
+    with httpx.Client(base_url=f"http://127.0.0.1:{server.port}", timeout=30) as client:
 
         def status(method, path, role="", body=None):
             shown = {"Authorization": f"Bearer {keys[role]}"} if role else {}
@@ -192,67 +190,67 @@ def test_every_address_asks_for_its_right(tmp_path):
         assert (status_, json.loads(out)["release"]) == (0, first)
 
 
-def test_a_revoked_key_is_out_within_seconds_on_open_connections_too(tmp_path):
+def test_a_revoked_key_is_out_within_seconds_on_open_connections_too(guarded):
     """A connection that was let in the short way is refused as soon as its key is revoked by another request."""
-    with guarded(tmp_path) as (server, keys, *_):
-        connection = server.connect()
-        shown = {"Authorization": f"Bearer {keys['caller']}"}
+    server, keys, *_ = guarded
+    connection = server.connect()
+    shown = {"Authorization": f"Bearer {keys['caller']}"}
 
-        def asked(number):
-            connection.request("POST", DECISIONS, json.dumps(row(number)), shown)
-            answer = connection.getresponse()
-            answer.read()
-            return answer.status
+    def asked(number):
+        connection.request("POST", DECISIONS, json.dumps(row(number)), shown)
+        answer = connection.getresponse()
+        answer.read()
+        return answer.status
 
-        assert [asked(number) for number in range(10, 15)] == [200] * 5
-        address, admin = f"http://127.0.0.1:{server.port}/v1/keys", {"Authorization": f"Bearer {keys['admin']}"}
-        id = keys["caller"].split("_")[1]
-        assert (
-            httpx.request("DELETE", f"{address}/{id}", headers=admin, timeout=30).json()["revoked_by"]
-            == "admin@example.com"
-        )
-        assert asked(15) == 401
-        assert httpx.request("DELETE", f"{address}/{id}", headers=admin, timeout=30).status_code == 409
-        connection.close()
+    assert [asked(number) for number in range(10, 15)] == [200] * 5
+    address, admin = f"http://127.0.0.1:{server.port}/v1/keys", {"Authorization": f"Bearer {keys['admin']}"}
+    id = keys["caller"].split("_")[1]
+    assert (
+        httpx.request("DELETE", f"{address}/{id}", headers=admin, timeout=30).json()["revoked_by"]
+        == "admin@example.com"
+    )
+    assert asked(15) == 401
+    assert httpx.request("DELETE", f"{address}/{id}", headers=admin, timeout=30).status_code == 409
+    connection.close()
 
 
-def test_a_browser_signs_in_once_and_only_its_own_pages_change_anything(tmp_path):
+def test_a_browser_signs_in_once_and_only_its_own_pages_change_anything(guarded):
     """A page leads to the form; a key gives a session that no script sees and no stranger's page uses."""
-    with guarded(tmp_path) as (server, keys, *_):
-        here = f"http://127.0.0.1:{server.port}"
-        page = {"Accept": "text/html"}
-        with httpx.Client(base_url=here, headers=page, timeout=30) as browser:
-            sent = browser.get(f"/systems/{NAME}")
-            assert (sent.status_code, sent.headers["location"]) == (303, f"/login?next=%2Fsystems%2F{NAME}")
-            assert "Show the key" in browser.get(sent.headers["location"]).text
-            form = {"key": keys["operator"], "next": f"/systems/{NAME}"}
-            assert browser.post("/login", data=form).status_code == 403
-            assert browser.post("/login", data={**form, "key": "rw_no_no"}, headers={"Origin": here}).status_code == 401
-            entered = browser.post("/login", data={**form, "next": "//evil.example"}, headers={"Origin": here})
-            assert (entered.status_code, entered.headers["location"]) == (303, "/")
-            cookie = entered.headers["set-cookie"]
-            assert all(word in cookie for word in ("HttpOnly", "SameSite=Strict", "Path=/"))
-            assert keys["operator"] not in cookie
-            assert browser.get(f"/systems/{NAME}").status_code == 200
-            halt = f"/v1/systems/{NAME}/halt"
-            assert browser.post(halt, json={"why": "x"}).status_code == 403
-            assert browser.post(halt, json={"why": "x"}, headers={"Origin": "http://evil.example"}).status_code == 403
-            halted = browser.post(halt, json={"why": "x"}, headers={"Origin": here})
-            assert halted.json()["by"] == "operator@example.com"
-            value = browser.cookies["roadworthy_session"]
-            for wrong in (
-                value[:-1] + ("0" if value[-1] != "0" else "1"),
-                value.replace(".", ".9", 1),
-                "x",
-                "a.b.c",
-                "",
-            ):
-                assert httpx.get(f"{here}/", cookies={"roadworthy_session": wrong}, timeout=30).status_code in (
-                    401,
-                    303,
-                )
-            browser.post("/logout", headers={"Origin": here})
-            assert browser.get("/").status_code == 303
+    server, keys, *_ = guarded
+    here = f"http://127.0.0.1:{server.port}"
+    page = {"Accept": "text/html"}
+    with httpx.Client(base_url=here, headers=page, timeout=30) as browser:
+        sent = browser.get(f"/systems/{NAME}")
+        assert (sent.status_code, sent.headers["location"]) == (303, f"/login?next=%2Fsystems%2F{NAME}")
+        assert "Show the key" in browser.get(sent.headers["location"]).text
+        form = {"key": keys["operator"], "next": f"/systems/{NAME}"}
+        assert browser.post("/login", data=form).status_code == 403
+        assert browser.post("/login", data={**form, "key": "rw_no_no"}, headers={"Origin": here}).status_code == 401
+        entered = browser.post("/login", data={**form, "next": "//evil.example"}, headers={"Origin": here})
+        assert (entered.status_code, entered.headers["location"]) == (303, "/")
+        cookie = entered.headers["set-cookie"]
+        assert all(word in cookie for word in ("HttpOnly", "SameSite=Strict", "Path=/"))
+        assert keys["operator"] not in cookie
+        assert browser.get(f"/systems/{NAME}").status_code == 200
+        halt = f"/v1/systems/{NAME}/halt"
+        assert browser.post(halt, json={"why": "x"}).status_code == 403
+        assert browser.post(halt, json={"why": "x"}, headers={"Origin": "http://evil.example"}).status_code == 403
+        halted = browser.post(halt, json={"why": "x"}, headers={"Origin": here})
+        assert halted.json()["by"] == "operator@example.com"
+        value = browser.cookies["roadworthy_session"]
+        for wrong in (
+            value[:-1] + ("0" if value[-1] != "0" else "1"),
+            value.replace(".", ".9", 1),
+            "x",
+            "a.b.c",
+            "",
+        ):
+            assert httpx.get(f"{here}/", cookies={"roadworthy_session": wrong}, timeout=30).status_code in (
+                401,
+                303,
+            )
+        browser.post("/logout", headers={"Origin": here})
+        assert browser.get("/").status_code == 303
 
 
 def test_a_server_takes_over_another_release_without_failing_a_request(tmp_path):

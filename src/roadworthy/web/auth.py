@@ -41,7 +41,7 @@ class Access:
     @property
     def generation(self) -> int:
         """Changes whenever whoever was let in must be looked at again."""
-        return self.ring.generation if self.ring else 0
+        return 0 if self.ring is None else self.ring.generation
 
     def known(self, headers: Headers) -> Actor | None:
         """Who asks, where that is known at once; None where `caller` must find out. It never raises."""
