@@ -14,7 +14,7 @@ from small_server import Reply, serving
 from roadworthy.core.rights import RIGHTS, ROLES, Actor, same_person
 from roadworthy.core.states import MOVES, STATES, WHEN, followers
 from roadworthy.errors import Conflict, Denied, InputError, NotFound, Refused
-from roadworthy.flows import approvals, deployments
+from roadworthy.flows import approvals, deployments, seal
 from roadworthy.flows.approvals import APPROVAL, later
 from roadworthy.flows.deployments import DEPLOYMENT, Place, Step
 from roadworthy.flows.owners import orphaned
@@ -197,6 +197,21 @@ def test_a_changed_approval_is_refused(prod):
         assert deployments.live_of(prod.home.store, NAME) is None
     prod.home.store.append([], [(APPROVAL, id, body)])
     assert prod.do("promote", digest)["state"] == "live"
+
+
+def test_a_home_that_is_trusted_for_releases_approves_nothing_here(prod, tmp_path):
+    """An approval that another home signed, however much it says it is for here, is none."""
+    prod.owned()
+    digest = prod.approved()
+    id, body = prod.home.store.list(APPROVAL)[-1]
+    said = {name: value for name, value in body.items() if name != "signature"}
+    with office(tmp_path, name="other") as other:
+        forged = other.home.signer().sign(seal.APPROVAL, msgspec.json.encode(said, order="sorted"))
+        (prod.home.path / "trusted").mkdir()
+        (prod.home.path / "trusted" / "other.pub").write_bytes((other.home.path / "release.pub").read_bytes())
+    prod.home.store.append([], [(APPROVAL, id, {**body, "signature": forged})])
+    with pytest.raises(Refused, match="whom this home does not trust"):
+        prod.do("promote", digest)
 
 
 def test_newer_evidence_of_a_kind_that_was_seen_lapses_an_approval(prod):

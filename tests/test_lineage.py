@@ -284,7 +284,7 @@ def held(project, tmp_path):
     """A store and blobs with the example's rule as its live release, and the document of a snapshot."""
     key = Ed25519PrivateKey.generate()
     trusted = {key_id(key.public_key()): key.public_key()}
-    vault = Vault(MemoryStore(), FolderBlobs(tmp_path / "blobs"), trusted, "dev")
+    vault = Vault(MemoryStore(), FolderBlobs(tmp_path / "blobs"), trusted, "dev", trusted)
     fill(vault, Signer(key), project)
     return vault
 

@@ -14,7 +14,7 @@ from typing import Any, TypeVar
 from roadworthy.core.batch import Batch
 from roadworthy.core.breaker import CLOSED
 from roadworthy.core.openmetrics import Family
-from roadworthy.core.release import Release
+from roadworthy.core.release import Manifest, Release
 from roadworthy.core.schema import json_schema
 from roadworthy.errors import NotFound, RoadworthyError, StoreError, nearest
 from roadworthy.flows import halt as halts
@@ -241,13 +241,12 @@ class App:
         return Office(self.home, self.ring, self.follow)
 
     def look(self) -> None:
-        """Send the probes that are due, and obey halts, releases and keys that another process wrote."""
+        """Send the probes that are due, and obey halts and keys that another process wrote."""
         with self._halting:
             documents = dict(self.home.store.list(halts.HALT))
             for system, served in list(self.served.items()):
                 _obey(served.guard, halted=bool(documents.get(system, {}).get("halted")))
         self.ring.refresh()
-        self.follow()
         for served in list(self.served.values()):
             if served.guard.probe_is_due():
                 served.guard.probe()
@@ -279,7 +278,7 @@ class App:
 
     def _switch(self, served: Served, digest: str) -> None:
         """Warm another release up beside the one that decides, then let it take over between two batches."""
-        project, release = load_release(digest, self.home.vault, loader)
+        project, release = _loaded(self.home, digest)
         carried = _same_facts(served.desk.release, release)
         views = served.desk.views if carried else None
         other = _served(self.home, project, release, self.health, views)
@@ -308,14 +307,22 @@ def open_app(home: Home, settings: Settings, *, only: str = "") -> App:
 
 def open_served(home: Home, digest: str, health: StoreHealth) -> Served:
     """A system as one of its releases decides it, warmed up. Raises Refused for one that may not decide here."""
-    project, release = load_release(digest, home.vault, loader)
-    return _served(home, project, release, health, None)
+    return _served(home, *_loaded(home, digest), health, None)
+
+
+def _loaded(home: Home, digest: str) -> tuple[Project, Release]:
+    """A release that may decide here. Raises Refused before anything of one that may not is read."""
+    vault = home.vault
+
+    def may(manifest: Manifest) -> None:
+        bound(vault, digest, manifest, approval_of(changes(home.store, manifest.system), digest))
+
+    return load_release(digest, vault, loader, may)
 
 
 def _served(home: Home, project: Project, release: Release, health: StoreHealth, views: Views | None) -> Served:
     """With `views` the desk has them as its facts, and is told later where they stand."""
     system = release.system.name
-    bound(home.vault, release.digest, release.manifest, approval_of(changes(home.store, system), release.digest))
     price = dict(home.store.list(PRICE)).get(system, {"value": 0.0})["value"]
     if views is None:
         history = history_of(project, standing_tables(home, project)) if has_tables(home, system) else None

@@ -66,6 +66,9 @@ def permit(home: Home, actor: Actor, right: str, system: str) -> None:
         raise Denied(f"'{actor.name}' may not {right} on {system}",
                      hint=f"a key with a role that may, and for this system; '{actor.name}' is "
                      f"{', '.join(actor.roles) or 'nothing'}", known=True)  # fmt: skip
+    if not actor.authenticated and right == "keys":
+        raise Denied(f"'{actor.name}' is only a claim: keys are made with a key of an admin",
+                     hint="or by whoever owns the home's folder, while no server does", known=True)  # fmt: skip
     if not actor.authenticated and home.environment != DEV:
         raise Denied(f"'{actor.name}' is only a claim, and '{home.environment}' asks for a key",
                      hint="set ROADWORTHY_KEY to your key; `roadworthy key create` makes one", known=True)  # fmt: skip

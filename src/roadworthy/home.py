@@ -80,7 +80,7 @@ class Home:
     @property
     def vault(self) -> Vault:
         """Its releases, and whose signatures count here."""
-        return Vault(self.store, self.blobs, self.trusted(), self.environment)
+        return Vault(self.store, self.blobs, self.trusted(), self.environment, self._own())
 
     def signer(self) -> Signer:
         """Its release key, made at first need."""
@@ -88,9 +88,13 @@ class Home:
 
     def trusted(self) -> dict[str, Ed25519PublicKey]:
         """The public keys that count here, by their ids: its own, and those in `trusted`. Raises InputError."""
-        files = [self.path / "release.pub", *sorted((self.path / "trusted").glob("*.pub"))]
-        keys = [public_key(file) for file in files if file.exists()]
-        return {key_id(key): key for key in keys}
+        keys = [public_key(file) for file in sorted((self.path / "trusted").glob("*.pub"))]
+        return {**self._own(), **{key_id(key): key for key in keys}}
+
+    def _own(self) -> dict[str, Ed25519PublicKey]:
+        file = self.path / "release.pub"
+        key = public_key(file) if file.exists() else None
+        return {} if key is None else {key_id(key): key}
 
     def rehearsal(self, system: str) -> Path:
         """The log of a system's newest rehearsal."""

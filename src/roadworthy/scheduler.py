@@ -42,8 +42,16 @@ def scheduled(app: App) -> Iterator[None]:
             with suppress(RoadworthyError):  # the store does not answer: the doors say so
                 app.look()
 
-    # Two threads: a halt or a probe must not wait for a table that is pulled for minutes.
-    threads = [Thread(target=look, name="roadworthy-look", daemon=True)]
+    def follow() -> None:
+        while not over.wait(LOOK):
+            with suppress(RoadworthyError):
+                app.follow()
+
+    # Several threads: a halt must not wait for a table that is pulled for minutes, or for views that are built anew.
+    threads = [
+        Thread(target=look, name="roadworthy-look", daemon=True),
+        Thread(target=follow, name="roadworthy-follow", daemon=True),
+    ]
     if plan_jobs(app):
         threads.append(Thread(target=work, name="roadworthy-scheduler", daemon=True))
     for thread in threads:

@@ -132,7 +132,7 @@ def read(vault: Vault, id: str) -> Body:
     except NotFound:
         raise Refused(f"approval {id} is missing") from None
     said = {name: value for name, value in body.items() if name != "signature"}
-    if seal.payload_of(body.get("signature"), seal.APPROVAL, vault.trusted, f"approval {id}") != _plain(said):
+    if seal.payload_of(body.get("signature"), seal.APPROVAL, vault.own, f"approval {id}") != _plain(said):
         raise Refused(f"approval {id} was changed after it was signed")
     return body
 

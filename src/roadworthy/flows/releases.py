@@ -43,6 +43,7 @@ class Vault:
     blobs: Blobs
     trusted: Mapping[str, Ed25519PublicKey]
     environment: str
+    own: Mapping[str, Ed25519PublicKey]  # the key of this very home: others sign releases, but approve nothing here
 
 
 def versions() -> dict[str, str]:
@@ -115,13 +116,17 @@ def signed(digest: str, signer: seal.Signer) -> tuple[str, str, Any]:
     return SIGNATURE, digest, signer.sign(seal.RELEASE, digest.encode())
 
 
-def load_release(digest: str, vault: Vault, loader: Callable[[str], Loader]) -> tuple[Project, Release]:
+def load_release(
+    digest: str, vault: Vault, loader: Callable[[str], Loader], may: Callable[[Manifest], None] = lambda _: None
+) -> tuple[Project, Release]:
     """The release of this digest with the project it was made from, every byte checked against it before it is read.
 
-    Raises NotFound, Refused for a missing or foreign signature, for bytes that do not match or for packages of other
-    versions, and DeclarationError.
+    `may` raises Refused where it may not decide here; it is asked before anything but the manifest is read. Raises
+    NotFound, Refused for a missing or foreign signature, for bytes that do not match or for packages of other versions,
+    and DeclarationError.
     """
     manifest, files, model = checked(digest, vault)
+    may(manifest)
     check_versions(digest, manifest)
     project = _project(files, digest)
     return project, open_model(project, manifest, model, loader)
