@@ -241,7 +241,9 @@ def test_dependencies_are_documented() -> None:
 
 # The documents that are walked through: their files are written, their commands are typed, in one folder.
 
-WALKED = tuple(ROOT / "docs" / name for name in ("bring-your-model.md", "plan.md", "reasons.md", "rehearsal.md"))
+WALKED = tuple(
+    ROOT / "docs" / name for name in ("bring-your-model.md", "assess.md", "plan.md", "reasons.md", "rehearsal.md")
+)
 
 
 class Step(NamedTuple):

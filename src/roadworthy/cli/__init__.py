@@ -22,6 +22,7 @@ os.environ.setdefault("OMP_WAIT_POLICY", "passive")
 COMMANDS = (
     "demo",
     "scan",
+    "assess",
     "new",
     "check",
     "acquire",
