@@ -82,7 +82,7 @@ def test_a_table_that_a_rule_explains_is_recognised_and_the_rule_becomes_a_syste
     assert "x0" in said["rule"]["when"]
     assert "currency: EUR" in (folder / "system.yaml").read_text()
     assert "act: {if_true: 0, if_false: -5}" in (folder / "system.yaml").read_text()
-    assert run(["check", str(folder)]) == 0
+    assert run(["check", "--system", str(folder)]) == 0
 
 
 def test_shuffled_labels_are_recognised(capsys, tmp_path):
@@ -153,7 +153,7 @@ def test_outcomes_that_cannot_be_used_are_refused(capsys, tmp_path):
     """A missing, a constant and a many-valued outcome each say what is there instead."""
     table = {**columns("smooth", 60), "same": [1] * 60, "many": ["abc"[n % 3] for n in range(60)]}
     path = write(tmp_path / "orders.csv", table)
-    assert "did you mean 'bad'" in refused(capsys, str(path), "--outcome", "bat")
+    assert "did you mean 'bad'" in refused(capsys, str(path), "--outcome", "badd")
     assert "got only 1" in refused(capsys, str(path), "--outcome", "same")
     assert "got 3: a" in refused(capsys, str(path), "--outcome", "many")
     assert "no value at all" in refused(capsys, str(path), "--outcome", "empty")

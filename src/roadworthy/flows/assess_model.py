@@ -41,17 +41,18 @@ def trained(matrix: Floats, truth: Ints, codes: list[int], seed: int, rounds: in
 
     import lightgbm  # noqa: PLC0415  a second of import, and most commands never train
 
+    threads = _threads() if len(truth) > MANY else 1
     rare = int(min(truth.sum(), len(truth) - truth.sum()))
     parameters = {
         "objective": "binary", "learning_rate": SMOOTH, "num_leaves": 7 if rare < 1_000 else 15,
         "min_data_in_leaf": int(np.clip(rare / 20, 5, 50)), "lambda_l2": 1.0, "feature_fraction": 0.8,
         "bagging_fraction": 0.8, "bagging_freq": 1, "seed": seed % 2**31,
-        "num_threads": _threads() if len(truth) > MANY else 1,
+        "num_threads": threads,
         "deterministic": True, "force_row_wise": True, "verbose": -1,
     }  # fmt: skip
-    data = lightgbm.Dataset(matrix, truth, categorical_feature=codes, params={"verbose": -1})
+    data = lightgbm.Dataset(matrix, truth, categorical_feature=codes, params={"verbose": -1, "num_threads": threads})
     booster = lightgbm.train(parameters, data, rounds)
-    return lambda rows: np.asarray(booster.predict(rows), np.float64)
+    return lambda rows: np.asarray(booster.predict(rows, num_threads=threads), np.float64)
 
 
 def out_of_fold(matrix: Floats, truth: Ints, codes: list[int], seed: int, folds: int, rounds: int = ROUNDS) -> Floats:

@@ -136,21 +136,26 @@ def _gini(true: NDArray[np.float32], false: NDArray[np.float32]) -> NDArray[np.f
 
 
 def decision_list(tried: Conditions, gain: NDArray[np.float32]) -> Rule:
-    """If this act, else if that do not, and so on: each condition the one that earns most on the rows left."""
+    """If this act, else if that do not, and so on: each step cuts off the purer side of the purest condition."""
     left, steps = np.ones(len(gain), np.float32), list[tuple[str, bool]]()
     for _ in range(LIST):
-        inside = tried.holds @ (gain * left)
-        total = float(gain @ left)
-        worth = np.maximum(inside, 0) + np.maximum(total - inside, 0)
-        best = int(np.argmax(worth))
-        if worth[best] <= max(total, 0) + 1e-9:
+        best = _purest(tried, gain, left)
+        if best < 0:
             break
-        steps.append((tried.texts[best], bool(inside[best] > 0)))
-        left = left * (1 - tried.holds[best])
+        sides = (left * tried.holds[best], left * (1 - tried.holds[best]))
+        first = _mixed(gain, sides[0]) <= _mixed(gain, sides[1])
+        cut, left = sides if first else sides[::-1]
+        steps.append(((tried.texts if first else tried.opposites)[best], float(gain @ cut) > 0))
     said = str(float(gain @ left) > 0)
     for text, act in reversed(steps):
         said = _joined(text, said, act)
     return Rule("decision list", said)
+
+
+def _mixed(gain: NDArray[np.float32], inside: NDArray[np.float32]) -> float:
+    """How far rows are from being all worth acting on, or none: 0 to .25."""
+    true, false = float(np.maximum(gain, 0) @ inside), float(np.maximum(-gain, 0) @ inside)
+    return true * false / max((true + false) ** 2, 1e-12)
 
 
 def _joined(text: str, rest: str, act: bool) -> str:

@@ -43,7 +43,8 @@ def stability(areas: Sequence[Strength], truth: Sequence[Bools], apart: Strength
     evidence += shares
     if apart is not None:
         evidence.append(Evidence("area of a classifier that tells the first third from the last", apart.auc,
-                                 apart.low, apart.high, sum(map(len, truth)), "two-fold; .5 is no difference", "area"))  # fmt: skip
+                                 apart.low, apart.high, sum(map(len, truth)), "two-fold; .5 is no difference",
+                                 "area"))  # fmt: skip
     first, last = areas[0], areas[-1]
     lost = first.auc - last.auc
     said = f"a model of the oldest third goes from {first.auc:.3f} to {last.auc:.3f} of area over the later rows"
