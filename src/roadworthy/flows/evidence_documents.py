@@ -6,9 +6,8 @@ import hashlib
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-import msgspec
-
-EVIDENCE = "evidence"  # the kind of the document
+from roadworthy.core.evidence import evidence_digest
+from roadworthy.flows.evidence import EVIDENCE
 
 
 def measure(
@@ -22,10 +21,10 @@ def evidence(
     release: str, system: str, kind: str, made_at: str, snapshots: Mapping[str, str], code: str,
     measures: Sequence[Mapping[str, Any]],
 ) -> tuple[str, str, dict[str, Any]]:  # fmt: skip
-    """The document of some evidence; its id is the SHA-256 of its canonical JSON. `code` is that of what measured."""
+    """The document of some evidence, under the digest of its content. `code` is that of what measured."""
     body = {"release": release, "system": system, "kind": kind, "made_at": made_at, "snapshots": dict(snapshots),
             "code": code, "measures": list(measures)}  # fmt: skip
-    return EVIDENCE, hashlib.sha256(msgspec.json.encode(body, order="sorted")).hexdigest(), body
+    return EVIDENCE, evidence_digest(body), body
 
 
 def code_of(*contents: bytes) -> str:
