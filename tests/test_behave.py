@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 
-import msgspec
 import numpy as np
 import pytest
 import small_world
@@ -18,6 +16,7 @@ from roadworthy.core.batch import concat, microseconds, times
 from roadworthy.core.behaviour import Behaviour, Change, Example, needed
 from roadworthy.core.contract import Contract, Field
 from roadworthy.core.edges import ABSENT, edges
+from roadworthy.core.evidence import evidence_digest
 from roadworthy.core.expressions import compile_expression
 from roadworthy.core.proportion import at_most, clopper_pearson
 from roadworthy.errors import DeclarationError
@@ -319,7 +318,7 @@ def test_behave_keeps_evidence(place, capsysbinary):
     assert [each["verdict"] for each in document["tests"]] == ["pass"]
     with open_home(place.home, writes=False) as home:
         body = home.store.get("evidence", document["evidence"][0])
-    assert hashlib.sha256(msgspec.json.encode(body, order="sorted")).hexdigest() == document["evidence"][0]
+    assert evidence_digest(body) == document["evidence"][0]
     assert (body["kind"], body["release"]) == ("behaviour", document["release"])
     assert {each["name"]: each["value"] for each in body["measures"]}["behaviour_violations"] == 0
     lacking = "tests:\n- {name: a, kind: minimum, row: {tx_amount: 1}, action: block}\n"
