@@ -28,6 +28,7 @@ class Endpoint:
 
     origin: str
     asked: list[tuple[str, dict[str, str]]] = field(default_factory=list)  # path with query, headers
+    sent: list[bytes] = field(default_factory=list)  # bodies of what was posted
 
 
 @contextmanager
@@ -50,6 +51,10 @@ def serving(answer: Callable[[str, dict[str, str]], Reply | None]) -> Iterator[E
             self.end_headers()
             with suppress(ConnectionError):  # a client may have read enough
                 self.wfile.write(reply.body[: len(reply.body) - reply.short])
+
+        def do_POST(self):
+            found.sent.append(self.rfile.read(int(self.headers["Content-Length"])))
+            self.do_GET()
 
         def log_message(self, *_):
             """Say nothing."""

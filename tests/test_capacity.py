@@ -23,11 +23,17 @@ from roadworthy.cli.plan import amount, show
 from roadworthy.core.contract import Contract, Field
 from roadworthy.errors import InputError
 from roadworthy.flows.declare import read_system
+from roadworthy.governance import act
 from roadworthy.home import Home, open_home
-from roadworthy.runs import run_training
+from roadworthy.runs import NOBODY, run_training
 from roadworthy.stores import MemoryStore
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
+
+
+def live(home, draft):
+    """Make what was trained the live release."""
+    act(home, NOBODY, "promote", draft.release.digest, {})
 
 
 @pytest.fixture(scope="module")
@@ -35,7 +41,7 @@ def place(tmp_path_factory):
     """A small world whose live release was trained."""
     made = make_place(tmp_path_factory.mktemp("plan"))
     with open_home(made.home) as home:
-        run_training(home, read_system(made.system), made.data, seed=0, progress=quiet)
+        live(home, run_training(home, read_system(made.system), made.data, seed=0, progress=quiet))
     return made
 
 
@@ -293,7 +299,7 @@ def test_a_remote_model_is_paid_for_and_not_asked_under_load(tmp_path, short, ca
         (made.system / "train.py").write_text(REMOTE.replace("ORIGIN", model.origin))
         (made.system / "model.py").write_text(AMOUNT)
         with open_home(made.home) as home:
-            run_training(home, read_system(made.system), made.data, seed=0, progress=quiet)
+            live(home, run_training(home, read_system(made.system), made.data, seed=0, progress=quiet))
         asked = len(model.asked)
         run(["plan", "--rate", "2", "--system", str(made.system), "--home", str(made.home), "--json"])
         probes = model.asked[asked:]

@@ -19,8 +19,10 @@ from roadworthy.core.contract import Contract, Field, check, valid
 from roadworthy.core.quality import SetRule, SlaProperty
 from roadworthy.core.uses import Use, uses
 from roadworthy.flows.declare import read_system
-from roadworthy.flows.releases import LIVE, keep, rule_release
+from roadworthy.flows.releases import rule_release
+from roadworthy.governance import act
 from roadworthy.home import open_home
+from roadworthy.runs import NOBODY, publish
 
 AMOUNT = Field("amount", "number", minimum=0.0, maximum=100.0)
 KIND = Field("kind", "string", enum=("a", "b"), max_length=5)
@@ -279,9 +281,8 @@ def make_live(home, system) -> str:
     project = read_system(system)
     draft = rule_release(project)
     with open_home(home) as opened:
-        kept = keep(draft, opened.blobs, "2024-01-01T00:00:00Z")
-        live = (LIVE, project.system.name, {"digest": draft.release.digest, "at": "2024-01-01T00:00:00Z"})
-        opened.store.append([], [kept, live])
+        publish(opened, NOBODY, [draft])
+        act(opened, NOBODY, "promote", draft.release.digest, {})
     return draft.release.digest
 
 

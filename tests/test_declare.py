@@ -63,7 +63,7 @@ def test_good_system():
     assert system.rule.then == "block"
     assert system.reviewers.capacity == 100.0
     assert [(each.path, each.line) for each in system.unenforced] == [
-        ("owner.approvers", 7), ("owner.cost_centre", 8),
+        ("owner.cost_centre", 8),
     ]  # fmt: skip
     assert [each.text for each in system.gates] == ["average_precision >= 0.60"]
     assert [each.name for each in project.views] == ["terminal", "customer", "spare"]

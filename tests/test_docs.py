@@ -207,6 +207,22 @@ def test_metrics_are_documented() -> None:
     assert sorted(rows) == sorted(made)
 
 
+def test_states_and_roles_are_documented() -> None:
+    """docs/releases.md has a row for every change of state, docs/keys.md one for every role and right, and no other."""
+    from roadworthy.core.rights import RIGHTS, ROLES
+    from roadworthy.core.states import MOVES, WHEN
+
+    page = (ROOT / "docs" / "releases.md").read_text()
+    rows = re.findall(r"^\| ([\w -]+) \| ([\w ]+) \| (\w+) \| (.*?) ?\|$", page, flags=re.MULTILINE)
+    said = [(before.replace("-", ""), after, right, when) for before, after, right, when in rows if right != "right"]
+    assert said == [(*pair, move.right, WHEN[move.when]) for pair, move in MOVES.items()]
+    page = (ROOT / "docs" / "keys.md").read_text()
+    rows = re.findall(r"^\| ([\w, ]+) \| ([\w, ()]+) \|$", page, flags=re.MULTILINE)
+    assert [row for row in rows if row[0] in ROLES] == [(role, ", ".join(sorted(each))) for role, each in ROLES.items()]
+    first = re.findall(r"^\| ([\w, ]+) \|", page, flags=re.MULTILINE)
+    assert {each for row in first for each in row.split(", ")} == {*ROLES, *RIGHTS, "role", "right", "address"}
+
+
 def test_limits_are_documented() -> None:
     """docs/operating.md gives the limits of a door as they are."""
     from roadworthy.core.recording import MOST_FAULTS, REJECTED_BYTES
@@ -255,6 +271,8 @@ WALKED = tuple(
     ROOT / "docs" / f"{name}.md"
     for name in (
         "bring-your-model",
+        "releases",
+        "keys",
         "plan",
         "evidence",
         "gates",

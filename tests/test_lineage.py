@@ -12,6 +12,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_decide import row
@@ -32,7 +33,8 @@ from roadworthy.flows.answer import decide_rows
 from roadworthy.flows.declare import read_system
 from roadworthy.flows.lineage import graph_of, live_graph, release_graph, releases_named
 from roadworthy.flows.outcomes import outcome_rows
-from roadworthy.flows.releases import keep, rule_release
+from roadworthy.flows.releases import Vault, keep, rule_release, signed
+from roadworthy.flows.seal import Signer, key_id
 from roadworthy.flows.trace import trace
 from roadworthy.home import open_home
 from roadworthy.stores import FolderBlobs, MemoryStore
@@ -280,38 +282,41 @@ def test_no_password_is_in_a_source_s_name(source, shown):
 @pytest.fixture
 def held(project, tmp_path):
     """A store and blobs with the example's rule as its live release, and the document of a snapshot."""
-    store, blobs = MemoryStore(), FolderBlobs(tmp_path / "blobs")
-    fill(store, blobs, project)
-    return store, blobs
+    key = Ed25519PrivateKey.generate()
+    trusted = {key_id(key.public_key()): key.public_key()}
+    vault = Vault(MemoryStore(), FolderBlobs(tmp_path / "blobs"), trusted, "dev", trusted)
+    fill(vault, Signer(key), project)
+    return vault
 
 
-def fill(store, blobs, project):
+def fill(vault, signer, project):
     """Keep the example's rule as its live release, and two documents of snapshots, one of them not understood."""
     draft = rule_release(project)
     live = ("live", "card-fraud", {"digest": draft.release.digest})
     snapshots = [("snapshot", "1", SNAPSHOTS[0]), ("snapshot", "2", {"table": "input"})]
-    store.append([], [keep(draft, blobs, "2026-01-01T00:00:00Z"), live, *snapshots])
+    kept = keep(draft, vault.blobs, "2026-01-01T00:00:00Z", {"name": "ann"})
+    vault.store.append([], [kept, signed(draft.release.digest, signer), live, *snapshots])
     return draft.release.digest
 
 
 def test_a_folder_is_compared_with_what_is_live(project, held, tmp_path):
     """The graph of a folder names the live release, and says which files it was not made from."""
-    graph = live_graph(project, *held)
+    graph = live_graph(project, held)
     assert graph.notes[0] == "the document of snapshot 2 does not say its digest, system and table"
     assert not any("other files" in note for note in graph.notes)
     shutil.copytree(EXAMPLE, tmp_path / "system", ignore=shutil.ignore_patterns("__pycache__"))
     (tmp_path / "system" / "train.py").write_text((EXAMPLE / "train.py").read_text() + "\n")
-    changed = live_graph(read_system(tmp_path / "system"), *held)
+    changed = live_graph(read_system(tmp_path / "system"), held)
     assert any(note.endswith("was made from other files: train.py") for note in changed.notes)
 
 
 def test_a_release_is_answered_from_its_own_files(project, held):
     """A release's graph needs no folder: it is read from the blobs, and knows that it is live."""
     digest = rule_release(project).release.digest
-    assert releases_named(digest[:8], held[0]) == (digest,)
-    assert releases_named(f"release:{digest[:6].upper()}", held[0]) == (digest,)
-    assert releases_named(digest[:5], held[0]) == ()
-    graph = release_graph(digest, *held)
+    assert releases_named(digest[:8], held.store) == (digest,)
+    assert releases_named(f"release:{digest[:6].upper()}", held.store) == (digest,)
+    assert releases_named(digest[:5], held.store) == ()
+    graph = release_graph(digest, held)
     assert graph.about[Node("release", digest)]["live"] is True
     assert names_of(upstream(graph, Node("decision", "card-fraud")), "policy") >= {"rule", "guardrails[0]"}
 
@@ -326,7 +331,7 @@ def test_a_decision_is_traced_with_its_values(project, held):
     traced = trace(opened.store, opened.store, ["payments"], "a", "live", load)
     traced["input"]["tx_amount"] = 300.0  # as if this decision were the example's
     traced["outcomes"] = [{"value": 1.0, "known": "2018-04-03T00:00:00Z"}]
-    graph = release_graph(rule_release(project).release.digest, *held, traced)
+    graph = release_graph(rule_release(project).release.digest, held, traced)
     decided = graph.about[Node("decision", decision_id("payments", "a").hex())]
     assert (decided["action"], decided["log"]) == (traced["decision"]["action"], "live")
     assert graph.about[column("input", "tx_amount")]["value"] == 300.0
@@ -349,7 +354,7 @@ def roadworthy(capsysbinary, tmp_path):
 def test_the_command_answers_both_ways(roadworthy, project, tmp_path):
     """`lineage COLUMN` prints both trees and the classification; `--json` prints one document with the same nodes."""
     with open_home(tmp_path / "home") as home:
-        digest = fill(home.store, home.blobs, project)
+        digest = fill(home.vault, home.signer(), project)
     asked = ("lineage", "customer_id", "--system", EXAMPLE, "--home", tmp_path / "home")
     status, out, err = roadworthy(*asked)
     assert (status, err) == (0, "")
@@ -389,7 +394,7 @@ def test_a_home_that_was_named_must_be_there(roadworthy, tmp_path):
 
 def test_two_releases_of_one_beginning_are_told_apart(project, held):
     """Several releases that begin alike are all found, so that the reader can be asked which one."""
-    store, _ = held
+    store = held.store
     store.append([], [("release", "abcdef" + "0" * 58, {}), ("release", "abcdef" + "1" * 58, {})])
     assert len(releases_named("abcdef", store)) == 2
     with pytest.raises(InputError):

@@ -413,9 +413,11 @@ def failing(claim: Claim) -> None:
 
 
 def test_with_a_key_commands_reach_their_server_and_strangers_do_not(home: Path) -> None:
-    """A server with a key answers 401 to who shows none, and `roadworthy halt` shows it by itself."""
-    environ = {**os.environ, "ROADWORTHY_KEY": "k" * 40}
+    """A server with keys answers 401 to who shows none, and `roadworthy halt` shows its own by itself."""
     command = [sys.executable, "-m", "roadworthy"]
+    create = [*command, "key", "create", "ann@example.com", "--role", "operator", "--home", str(home), "--json"]
+    key = json.loads(subprocess.run(create, capture_output=True, check=True).stdout)["key"]
+    environ = {**os.environ, "ROADWORTHY_KEY": key}
     with subprocess.Popen(
         [*command, "serve", "--home", str(home), "--port", "0", "--host", "0.0.0.0"],
         stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True, env=environ,
@@ -424,7 +426,7 @@ def test_with_a_key_commands_reach_their_server_and_strangers_do_not(home: Path)
         url = started.stdout.readline().split(" at ")[1].split()[0]
         try:
             assert httpx.post(f"{url}{DECISIONS}", json=row(1)).status_code == 401
-            shown = {"Authorization": f"Bearer {'k' * 40}"}
+            shown = {"Authorization": f"Bearer {key}"}
             assert httpx.post(f"{url}{DECISIONS}", json=row(1), headers=shown).status_code == 200
             halt = [*command, "halt", NAME, "--by", "ann@example.com", "--why", "a trial", "--home", str(home)]
             done = subprocess.run(halt, capture_output=True, text=True, check=False, env=environ, timeout=60)

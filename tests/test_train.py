@@ -17,9 +17,10 @@ from roadworthy.flows.rehearse import worth_releasing
 from roadworthy.flows.releases import load_release, rule_release
 from roadworthy.flows.train import Examples, examples_of, fit, split
 from roadworthy.flows.world import history_of
+from roadworthy.governance import act
 from roadworthy.home import open_home
 from roadworthy.models import loader, loader_for
-from roadworthy.runs import run_training, training_table
+from roadworthy.runs import NOBODY, run_training, training_table
 
 
 @pytest.fixture(scope="module")
@@ -151,7 +152,7 @@ def test_a_release_comes_back_from_its_digest_and_only_whole(place, project, tmp
     with open_home(tmp_path / "home") as home:
         draft = run_training(home, project, place.data, seed=0, progress=small_world.quiet)
         digest = draft.release.digest
-        _, loaded = load_release(digest, home.blobs, loader)
+        _, loaded = load_release(digest, home.vault, loader)
         features = batch({name: np.linspace(0, 9, 5) for name in loaded.manifest.features})
         assert np.array_equal(loaded.predict(features), draft.release.predict(features))
         model = next(path for path in (tmp_path / "home" / "blobs").rglob("*")
@@ -161,15 +162,16 @@ def test_a_release_comes_back_from_its_digest_and_only_whole(place, project, tmp
         model.chmod(0o600)
         model.write_bytes(bytes(content))
         with pytest.raises(Refused):
-            load_release(digest, home.blobs, loader)
+            load_release(digest, home.vault, loader)
         with pytest.raises(NotFound):
-            load_release("0" * 64, home.blobs, loader)
+            load_release("0" * 64, home.vault, loader)
 
 
 def test_a_second_training_is_compared_with_the_live_release(place, project, tmp_path):
     """Once a release is live, evidence compares the next one with it and with the rule."""
     with open_home(tmp_path / "home") as home:
         first = run_training(home, project, place.data, seed=0, progress=small_world.quiet)
+        act(home, NOBODY, "promote", first.release.digest, {})
         second = run_training(home, project, place.data, seed=0, progress=small_world.quiet)
     assert first.release.digest == second.release.digest
     assert second.evidence["metrics"]["gain_over_champion"]["estimate"] == 0

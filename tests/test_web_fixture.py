@@ -227,6 +227,33 @@ def make_table() -> dict[str, Any]:
     }  # fmt: skip
 
 
+class FakeOffice:
+    """The history of one release that was approved, and its owners."""
+
+    def history(self, system: str, at: str) -> dict[str, Any]:
+        """Two changes, the last of them to live."""
+        seen = {"id": "5f", "by": "risk@example.com", "authenticated": True, "at": "2026-01-02T00:00:00Z",
+                "evidence": {"training": digest("evidence")}, "standing": None, "why": ""}  # fmt: skip
+        changes = [
+            {"number": number, "system": system, "release": digest("release 5"), "environment": "prod", "state": state,
+             "from": before, "by": "ann@example.com", "authenticated": number > 1, "at": f"2026-01-0{number}T00:00:00Z",
+             "approval": None, "why": "<b>better</b>"}
+            for number, (before, state) in enumerate((("", "draft"), ("approved", "live")), 1)
+        ]  # fmt: skip
+        standing = [{"id": "5f", "by": "risk@example.com", "at": changes[0]["at"], "until": "2026-03-01T00:00:00Z"}]
+        return {"system": system, "environment": "prod", "at": at, "live": {**changes[1], "approval": seen},
+                "changes": changes, "standing": standing}  # fmt: skip
+
+    def owned(self, system: str) -> list[dict[str, Any]]:
+        """One who has confirmed, and one who has not."""
+        return [
+            {"system": system, "part": "product", "name": "p@example.com", "confirmed": "2026-01-01T00:00:00Z",
+             "until": "2026-04-01T00:00:00Z", "holds": True},
+            {"system": system, "part": "on_call", "name": "o@example.com", "confirmed": None, "until": None,
+             "holds": False},
+        ]  # fmt: skip
+
+
 class FakeApp:
     """A house with one system that was rehearsed and one that was not."""
 
@@ -236,6 +263,11 @@ class FakeApp:
         self.desks = {name: FakeDesk() for name in self.reports}
         nothing = {"halted": False, "by": None, "at": None, "why": None, "history": []}
         self.halts: dict[str, Any] = {name: {"system": name, **nothing} for name in self.reports}
+
+    @property
+    def office(self) -> FakeOffice:
+        """The office."""
+        return FakeOffice()
 
     def systems(self) -> list[str]:
         """Their names."""

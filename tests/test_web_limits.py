@@ -17,9 +17,12 @@ import httpx
 import pytest
 from test_web_fixture import HERE, FakeApp
 
+from roadworthy.core.rights import DEV
 from roadworthy.errors import InputError
+from roadworthy.flows.keys import Keyring, create
+from roadworthy.stores import MemoryStore
 from roadworthy.web import build
-from roadworthy.web.auth import LOCAL, Access, access
+from roadworthy.web.auth import ANYONE, LOCAL, Access, access
 from roadworthy.web.door import Door
 
 SERVE = """
@@ -31,10 +34,24 @@ from roadworthy.web.server import run
 door = Door(Limits(body=2_000, rows=5, head=4_096, request=0.5, idle=1, connections=12))
 run(FakeApp(), port=0, ready=lambda url: print(url, flush=True), door=door)
 """
-KEY = "k" * 32
 ROW = {"transaction_id": 1, "tx_amount": 20.0}
 DECISIONS = "/v1/systems/card-fraud/decisions"
 OPEN = ("/livez", "/readyz", "/v2/health/live", "/v2/health/ready")
+
+
+def ring_with(*roles: str) -> tuple[Keyring, str]:
+    """A ring with one key of these roles, and that key."""
+    store = MemoryStore()
+    key, _ = create(store, "ann@example.com", roles, [], [], "test", "2026-01-01T00:00:00Z")
+    ring = Keyring(store, DEV)
+    ring.refresh()
+    return ring, key
+
+
+def guarded(*roles: str) -> tuple[Door, str]:
+    """A door at which a key is needed, and a key for it."""
+    ring, key = ring_with(*roles)
+    return Door(access=Access(ring, closed=True)), key
 
 
 @pytest.fixture(scope="module")
@@ -184,26 +201,27 @@ def asked(door: Door, path: str, **options) -> httpx.Response:
     "path", ["/", "/.json", "/metrics", "/openapi.json", f"{DECISIONS}?id=1", "/v1/systems/card-fraud/halt", "/nothing"]
 )
 def test_without_the_key_nothing_is_said(path: str) -> None:
-    """With a key set, every address but the health checks answers 401 to who shows none, or a wrong one."""
-    door = Door(access=Access(KEY))
+    """Where a key is needed, every address but the health checks answers 401 to who shows none, or a wrong one."""
+    door, key = guarded("viewer")
     for shown in (
         {},
         {"authorization": "Bearer " + "x" * 32},
-        {"authorization": f"Basic {KEY}"},
+        {"authorization": f"Bearer {key}x"},
+        {"authorization": f"Basic {key}"},
         {"authorization": ""},
     ):
         answer = asked(door, path, headers=shown)
         assert (answer.status_code, answer.headers["www-authenticate"]) == (401, "Bearer")
         assert answer.json()["error"]["code"] == "key"
-    assert asked(door, path, headers={"authorization": f"Bearer {KEY}"}).status_code in (200, 404)
+    assert asked(door, path, headers={"authorization": f"Bearer {key}"}).status_code in (200, 404)
 
 
 def test_health_needs_no_key_and_then_says_little() -> None:
     """Health checks answer everybody; how models stand and who halted what is for holders of the key."""
-    door = Door(access=Access(KEY))
+    door, key = guarded("viewer")
     assert [asked(door, path).status_code for path in OPEN] == [200] * 4
     assert set(asked(door, "/readyz").json()) == {"status", "ready"}
-    held = asked(door, "/readyz", headers={"authorization": f"bearer {KEY}"})
+    held = asked(door, "/readyz", headers={"authorization": f"bearer {key}"})
     assert set(held.json()) == {"status", "ready", "warnings", "models"}
 
 
@@ -214,7 +232,7 @@ def test_health_needs_no_key_and_then_says_little() -> None:
 )  # fmt: skip
 def test_a_strangers_name_for_this_machine_is_refused(host: str, status: int) -> None:
     """On loopback only the machine's own names and the configured ones are answered to, on every address."""
-    door = Door(access=access("127.0.0.1", "", "api.example.com"))
+    door = Door(access=access("127.0.0.1", "api.example.com"))
     for path in ("/livez", "/metrics", "/"):
         assert asked(door, path, headers={"host": host}).status_code == status
 
@@ -222,15 +240,20 @@ def test_a_strangers_name_for_this_machine_is_refused(host: str, status: int) ->
 @pytest.mark.parametrize("host", ["0.0.0.0", "::", "", "192.0.2.1"])
 def test_an_open_door_needs_a_key(host: str) -> None:
     """A server that others could reach does not start without a key, and starts with one."""
-    with pytest.raises(InputError, match="ROADWORTHY_KEY"):
-        access(host, "", "")
-    assert access(host, KEY, "").caller([(b"authorization", f"Bearer {KEY}".encode())])
+    ring, key = ring_with("caller")
+    for keys in (None, Keyring(MemoryStore(), DEV)):
+        with pytest.raises(InputError, match="roadworthy key create"):
+            access(host, "", keys)
+    assert access(host, "", ring).caller([(b"authorization", f"Bearer {key}".encode())]).name == "ann@example.com"
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "localhost", "::1", "127.1.2.3"])
 def test_a_closed_door_needs_none(host: str) -> None:
-    """On loopback no key is needed, and the machine's own names are known."""
-    assert access(host, "", "").names >= set(LOCAL)
+    """On loopback in dev no key is needed, and the machine's own names are known; elsewhere one is needed there too."""
+    assert access(host, "").names >= set(LOCAL)
+    assert access(host, "").caller([]) is ANYONE
+    with pytest.raises(InputError, match="this is not dev"):
+        access(host, "", Keyring(MemoryStore(), "prod"))
 
 
 def test_serve_says_what_to_do_before_anything_is_opened(tmp_path: Path) -> None:
@@ -238,7 +261,7 @@ def test_serve_says_what_to_do_before_anything_is_opened(tmp_path: Path) -> None
     plain = {name: value for name, value in os.environ.items() if not name.startswith("ROADWORTHY_")}
     command = [sys.executable, "-m", "roadworthy", "serve", "--host", "0.0.0.0", "--home", str(tmp_path / "home")]
     for environ, words in (
-        ({}, "openssl rand -hex 32"),
+        ({}, "roadworthy key create"),
         ({"ROADWORTHY_KEY": "short-secret"}, "at least 32 characters"),
     ):
         done = subprocess.run(

@@ -187,9 +187,24 @@ def test_a_decision_page_explains_and_escapes() -> None:
     assert "<script>alert(1)" not in answer.text
 
 
+def test_the_page_of_releases_says_who_approved_what_decides() -> None:
+    """It has the live release, its approval and evidence, standing approvals, owners, and every change as text."""
+    answer = got("/systems/card-fraud/releases")
+    page = said(answer)
+    for text in (
+        "Orphaned: its on-call owner has not confirmed in 90 days.", digest("release 5")[:10], "risk@example.com",
+        "Retraining goes on unattended", "product p@example.com", "on-call o@example.com never", "unauthenticated",
+    ):  # fmt: skip
+        assert text in page, text
+    assert "<b>better</b>" not in answer.text
+    twin = got("/systems/card-fraud/releases.json").json()
+    assert [each["state"] for each in twin["changes"]] == ["live", "draft"]
+
+
 def test_every_page_has_a_twin() -> None:
     """Each page has the same data as JSON at its address + `.json`, and links to it."""
-    for path in ("/", "/systems/card-fraud", "/systems/tickets", f"/decisions/{digest(1)[:32]}"):
+    system = "/systems/card-fraud"
+    for path in ("/", system, f"{system}/releases", "/systems/tickets", f"/decisions/{digest(1)[:32]}"):
         page, twin = got(path), got(path + ".json")
         assert f'href="{path}.json"' in page.text
         assert twin.headers["content-type"] == "application/json"

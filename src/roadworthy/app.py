@@ -8,44 +8,50 @@ from collections import Counter
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from functools import partial
-from threading import Lock
+from threading import Lock, RLock
 from typing import Any, TypeVar
 
 from roadworthy.core.batch import Batch
 from roadworthy.core.breaker import CLOSED
 from roadworthy.core.evidence import evidence_digest
 from roadworthy.core.openmetrics import Family
-from roadworthy.core.release import Release
+from roadworthy.core.release import Manifest, Release
 from roadworthy.core.schema import json_schema
 from roadworthy.errors import NotFound, RoadworthyError, StoreError, nearest
 from roadworthy.flows import halt as halts
 from roadworthy.flows.answer import Answer, decide_rows
+from roadworthy.flows.approvals import bound
 from roadworthy.flows.decide import Desk
 from roadworthy.flows.declare import Project
+from roadworthy.flows.deployments import approval_of, changes
 from roadworthy.flows.evidence import EVIDENCE
 from roadworthy.flows.gate import evidence_page, gate_release
 from roadworthy.flows.guard import Guard, warm
 from roadworthy.flows.health import StoreHealth
 from roadworthy.flows.inputs import Parsed
+from roadworthy.flows.keys import Keyring
 from roadworthy.flows.measures import families
 from roadworthy.flows.outcomes import decided, outcome_rows, record_outcomes
 from roadworthy.flows.reasons import Load
 from roadworthy.flows.releases import LIVE, PRICE, REPORT, load_release
-from roadworthy.flows.rollout import figures
-from roadworthy.flows.sharing import shared
+from roadworthy.flows.sharing import catch_up, shared
 from roadworthy.flows.swift import Swift, swift
 from roadworthy.flows.tally import Allowance, Tally
 from roadworthy.flows.trace import find, trace
+from roadworthy.governance import orphan
 from roadworthy.home import Home, clock, now
 from roadworthy.models import loader
 from roadworthy.models.remote import HttpModel
+from roadworthy.office import Office
 from roadworthy.opening import open_system
+from roadworthy.ports import Views
 from roadworthy.rolling import Rolling
 from roadworthy.settings import Settings
 from roadworthy.standing import standing
 from roadworthy.stores import SQLiteStore
 
 SLOW_BATCH = 1.0  # seconds: a batch that took longer is said in the log
+CATCH_UP = 5  # times that a desk which is warmed up learns what was decided meanwhile, before it takes over
 QUIET = 1.0  # seconds between two lines about batches that failed: a full disk must not fill the log as well
 LOG = logging.getLogger(__name__)
 Result = TypeVar("Result")
@@ -95,6 +101,23 @@ class Served:
             self.tally.told(Counter(answer["body"]["status"] for answer in answers))
             return len(answers)
 
+    def switch(self, other: Served, *, carried: bool) -> None:
+        """Decide as another one does from the next batch on; no row that waits is lost.
+
+        `carried`: its facts are those of this one, and stand where they stand; else they catch up with the log.
+        """
+        with self.turn:
+            before, desk = self.desk, other.desk
+            if carried:
+                desk.views, desk.clock, desk.seq, desk.told = before.views, before.clock, before.seq, before.told
+            else:
+                catch_up(desk)
+            desk.crowded, desk.tally = before.crowded, self.tally
+            other.guard.halted = self.guard.halted
+            if other.swift.contract != self.swift.contract:  # else rows that were read by it wait for this batch
+                self.swift = other.swift
+            self.desk, self.project, self.guard = desk, other.project, other.guard
+
     def measures(self) -> list[Family]:
         """What a monitoring system is told of this system."""
         return families(self.desk, self.guard, self.tally)
@@ -133,11 +156,15 @@ class App:
     home: Home
     settings: Settings
     health: StoreHealth
+    ring: Keyring
+    apart: bool = False  # facts of much history are made in another process, whose memory goes with it
+    refused: dict[str, tuple[str, str]] = field(default_factory=dict)  # by system: the live release, and why not
     served: dict[str, Served] = field(default_factory=dict)
     jobs: Counter[tuple[str, str]] = field(default_factory=Counter)  # runs by job and outcome
     rolling: dict[str, Rolling] = field(default_factory=dict)
     other: tuple[Release, ...] = ()  # a release that decided before, opened for its reasons
     _halting: Lock = field(default_factory=Lock)  # what is written and what is obeyed change together
+    _following: RLock = field(default_factory=RLock)  # one release is warmed up at a time
 
     def systems(self) -> list[str]:
         """The names of the systems that are served."""
@@ -168,7 +195,7 @@ class App:
 
     def gates(self, release: str) -> dict[str, Any]:
         """A release, by its first hex digits, held against its gates. Raises NotFound, Refused."""
-        return gate_release(self.home.store, self.home.blobs, release, "", now())
+        return gate_release(self.home.vault, release, "", now())
 
     def evidence(self, system: str) -> dict[str, Any]:
         """The live release of a system with its evidence, gates and waivers. Raises NotFound."""
@@ -210,43 +237,85 @@ class App:
             _obey(guard, halted=body["halted"])
         return body
 
-    def rollout(self, system: str) -> dict[str, Any]:
-        """How the newest rollout of a system stands. Raises NotFound, also where there was none."""
-        self.desk(system)
-        kept = self.rolling[system].newest()
-        if kept is None:
-            raise NotFound(f"{system} has had no rollout", hint="roadworthy rollout start RELEASE --by NAME")
-        return {**figures(kept, clock()), "shadow_dropped": self.rolling[system].shadow.dropped}
-
-    def roll(self, system: str, what: str, release: str, by: str, why: str) -> dict[str, Any]:
-        """Start, hold, resume or abort a rollout; in force when it returns. Raises NotFound, InputError, Conflict."""
-        self.desk(system)
-        rolling = self.rolling[system]
-        kept = rolling.start(release, by, clock()) if what == "start" else rolling.change(what, by, why, clock())
-        return figures(kept, clock())
-
     def roll_on(self) -> None:
         """One look at every rollout."""
-        for rolling in self.rolling.values():
+        for rolling in list(self.rolling.values()):
             rolling.look(clock())
 
     def warnings(self) -> list[str]:
         """What keeps decisions from being made by their models, in words; they are taken all the same."""
-        return [text for system, served in self.served.items() for text in _warnings(self.home, system, served.guard)]
+        guarded = [text for system, served in list(self.served.items())
+                   for text in _warnings(self.home, system, served.guard)]  # fmt: skip
+        refused = [f"{system}: release {digest[:12]} is live and was refused, so the one before it decides: {why}"
+                   for system, (digest, why) in list(self.refused.items())]  # fmt: skip
+        orphans = [text for system in list(self.served) if (text := orphan(self.home, system))]
+        return guarded + refused + orphans
 
     def models(self) -> dict[str, dict[str, Any]]:
         """How the model of each system stands: its breaker, and of a remote one its calls, failures and cost."""
         return {system: served.guard.standing() for system, served in self.served.items()}
 
+    @property
+    def office(self) -> Office:
+        """Where people change what is live, and who may ask."""
+        return Office(self.home, self.ring, self.follow, self.rolling)
+
     def look(self) -> None:
-        """Send the probes that are due, and obey halts that another process wrote."""
+        """Send the probes that are due, and obey halts and keys that another process wrote."""
         with self._halting:
             documents = dict(self.home.store.list(halts.HALT))
-            for system, served in self.served.items():
+            for system, served in list(self.served.items()):
                 _obey(served.guard, halted=bool(documents.get(system, {}).get("halted")))
-        for served in self.served.values():
+        self.ring.refresh()
+        for served in list(self.served.values()):
             if served.guard.probe_is_due():
                 served.guard.probe()
+
+    def follow(self) -> None:
+        """Let every system be decided by the release that is live now; returns when it is.
+
+        A release that may not decide here leaves the one before it in place, and a warning says so.
+        """
+        with self._following:
+            for system, live in self.home.store.list(LIVE):
+                served, digest = self.served.get(system), str(live["digest"])
+                if self.refused.get(system, ("", ""))[0] == digest:
+                    continue
+                try:
+                    if served is None:
+                        self.open(system, digest)
+                    elif served.desk.release.digest != digest:
+                        self._switch(served, digest)
+                    else:
+                        self.refused.pop(system, None)
+                        continue
+                    self.refused.pop(system, None)
+                    LOG.info("release", extra={"fields": {"system": system, "release": digest[:12]}})
+                except RoadworthyError as error:
+                    self.refused[system] = digest, str(error)
+                    fields = {"system": system, "release": digest[:12], "code": error.code}
+                    LOG.log(logging.ERROR, "release_refused", extra={"fields": fields})
+
+    def open(self, system: str, digest: str) -> None:
+        """Serve a system as one of its releases decides it, warmed up. Raises Refused for one that may not decide."""
+        project, release = _loaded(self.home, digest)
+        served = self.served[system] = _served(self, project, release, None)
+        rolling = self.rolling[system] = Rolling(
+            self.home, served, _guard, self.follow, alone=not self.settings.store
+        )
+        rolling.follow()
+
+    def _switch(self, served: Served, digest: str) -> None:
+        """Warm another release up beside the one that decides, then let it take over between two batches."""
+        project, release = _loaded(self.home, digest)
+        carried = _same_facts(served.desk.release, release)
+        views = served.desk.views if carried else None
+        other = _served(self, project, release, views)
+        for _ in range(CATCH_UP if not carried else 0):
+            if not catch_up(other.desk):
+                break
+        with self._halting:
+            served.switch(other, carried=carried)
 
     def contract_schema(self, system: str) -> dict[str, Any]:
         """The JSON Schema of one input row. Raises NotFound."""
@@ -259,7 +328,7 @@ def _opened(app: App, digest: str) -> Release:
     for release in (*served, *app.other):
         if release.digest == digest:
             return release
-    app.other = (load_release(digest, app.home.blobs, loader)[1],)
+    app.other = (load_release(digest, app.home.vault, loader)[1],)
     return app.other[0]
 
 
@@ -269,21 +338,47 @@ def open_app(home: Home, settings: Settings, *, only: str = "", apart: bool = Fa
     With `apart` facts of much history are made in another process, whose memory goes with it.
     """
     folder = None if settings.store else home.path
-    app = App(home, settings, StoreHealth(home.store, folder, time.monotonic, now))
-    prices = dict(home.store.list(PRICE))
+    ring = Keyring(home.store, home.environment)
+    ring.refresh()
+    app = App(home, settings, StoreHealth(home.store, folder, time.monotonic, now), ring, apart)
     for system, live in home.store.list(LIVE):
         if only in ("", system):
-            project, release = load_release(live["digest"], home.blobs, loader)
-            price = prices.get(system, {"value": 0.0})["value"]
-            desk = open_system(home, project, release, time.perf_counter, price, apart=apart)
-            guard = _guard(home, release)
-            desk.decide = guard.decide
-            desk.tally = tally = Tally(Allowance(time.monotonic))
-            quick = swift(release.contract, release.system.timezone)
-            served = app.served[system] = Served(desk, project, guard, quick, tally, app.health)
-            app.rolling[system] = rolling = Rolling(home, served, _guard, alone=not settings.store)
-            rolling.follow()
+            app.open(system, live["digest"])
     return app
+
+
+def _loaded(home: Home, digest: str) -> tuple[Project, Release]:
+    """A release that may decide here. Raises Refused before anything of one that may not is read."""
+    vault = home.vault
+
+    def may(manifest: Manifest) -> None:
+        bound(vault, digest, manifest, approval_of(changes(home.store, manifest.system), digest))
+
+    return load_release(digest, vault, loader, may)
+
+
+def _served(app: App, project: Project, release: Release, views: Views | None) -> Served:
+    """With `views` the desk has them as its facts, and is told later where they stand."""
+    home, system = app.home, release.system.name
+    price = dict(home.store.list(PRICE)).get(system, {"value": 0.0})["value"]
+    if views is None:
+        desk = open_system(home, project, release, time.perf_counter, price, apart=app.apart)
+    else:
+        desk = Desk(release, home.store, views, home.key, time.perf_counter, price)
+    guard = _guard(home, release)
+    desk.decide = guard.decide
+    desk.tally = tally = Tally(Allowance(time.monotonic))
+    return Served(desk, project, guard, swift(release.contract, release.system.timezone), tally, app.health)
+
+
+def _same_facts(one: Release, other: Release) -> bool:
+    """Whether two releases read the same rows and answer the same facts of them."""
+    first, second = one.system, other.system
+    return (
+        (one.views, one.quanta(), one.contract.fields) == (other.views, other.quanta(), other.contract.fields)
+        and (first.decision.id, first.decision.at) == (second.decision.id, second.decision.at)
+        and (first.outcome, first.timezone) == (second.outcome, second.timezone)
+    )
 
 
 def _obey(guard: Guard, *, halted: bool) -> None:
@@ -321,7 +416,7 @@ def _warnings(home: Home, system: str, guard: Guard) -> list[str]:
 
 def trace_in(home: Home, id: str, release: Load | None = None) -> dict[str, Any]:
     """One decision of the live log, or else of a rehearsal's. Raises NotFound."""
-    load = release or (lambda digest: load_release(digest, home.blobs, loader)[1])
+    load = release or (lambda digest: load_release(digest, home.vault, loader)[1])
     systems = [system for system, _ in home.store.list(LIVE)]
     try:
         return trace(home.store, home.store, systems, id, "live", load)
@@ -345,7 +440,7 @@ def verify(home: Home, report_line: Callable[[str, bool, str], None]) -> None:
         report_line("evidence", False, f"edited: {', '.join(edited)}")
     for digest, _ in home.store.list("release"):
         try:
-            load_release(digest, home.blobs, loader)
-            report_line(f"release {digest[:12]}", True, "matches its digest")
+            load_release(digest, home.vault, loader)
+            report_line(f"release {digest[:12]}", True, "is signed and matches its digest")
         except RoadworthyError as error:
             report_line(f"release {digest[:12]}", False, str(error))

@@ -6,6 +6,7 @@
     ├── NotFound              nothing of that name here                404, exit 2
     ├── Conflict              the same id with another body            409, exit 2
     ├── Refused               an artefact we will not load             403, exit 2
+    ├── Denied                not without a key, or not with this one  401 or 403, exit 2
     ├── SourceLost            a source went away while it was read     503, exit 2
     ├── Unscored              a model gave no score                    503, exit 2
     ├── Overloaded            the queue is full                        503, exit 2
@@ -92,6 +93,18 @@ class Refused(RoadworthyError):
 
     code = "refused"
     status = 403
+
+
+class Denied(RoadworthyError):
+    """Who asks is not known (401), or known and may not (403)."""
+
+    code = "key"
+    status = 401
+
+    def __init__(self, message: str, *, hint: str = "", known: bool = False) -> None:
+        super().__init__(message, hint=hint)
+        if known:
+            self.code, self.status = "right", 403
 
 
 class SourceLost(RoadworthyError):

@@ -14,6 +14,7 @@ from contextlib import contextmanager, suppress
 from multiprocessing import get_context
 from pathlib import Path
 from threading import Event, Thread
+from typing import Protocol
 
 from roadworthy.core.release import Release
 from roadworthy.errors import RoadworthyError
@@ -55,15 +56,24 @@ def open_system(
     return opened.desk
 
 
+class Opens(Protocol):
+    """A system that is served. Which desk it has changes with its release."""
+
+    @property
+    def desk(self) -> Desk:
+        """Where it decides now."""
+
+
 @contextmanager
-def checkpoints(home: Home, desks: Mapping[str, Desk]) -> Iterator[None]:
+def checkpoints(home: Home, served: Mapping[str, Opens]) -> Iterator[None]:
     """Renew the checkpoints of a home in another process when they are behind, until the block ends."""
-    over, taken = Event(), {system: stands_at(home.state(system)) for system in desks}
+    over, taken = Event(), {system: stands_at(home.state(system)) for system in served}
 
     def look() -> None:
+        desks = {system: each.desk for system, each in list(served.items())}
         now = {system: (_wanted(home, desk.release), desk.seq + desk.told) for system, desk in desks.items()}
         if any(now[system][0] != made_from or now[system][1] >= records + BEHIND
-               for system, (made_from, records) in taken.items()):  # fmt: skip
+               for system in now for made_from, records in [taken.get(system, (b"", 0))]):  # fmt: skip
             renewed(home.path)
             taken.update(now)
 
@@ -96,7 +106,7 @@ def renew(path: Path, nice: int = 0) -> None:
     os.nice(nice)
     with suppress(RoadworthyError), open_home(path, writes=False) as home:
         for _, live in home.store.list(LIVE):
-            project, release = load_release(live["digest"], home.blobs, loader)
+            project, release = load_release(live["digest"], home.vault, loader)
             wanted = _wanted(home, release)
             opened = _from_checkpoint(home, release, wanted, time.perf_counter, 0.0)
             if opened is None:

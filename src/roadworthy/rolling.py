@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from threading import Lock, RLock
 from typing import Any, Protocol
@@ -11,18 +12,20 @@ import numpy as np
 
 from roadworthy.core.arms import Trial
 from roadworthy.core.release import Release
+from roadworthy.core.rights import Actor
 from roadworthy.core.views import names_of
 from roadworthy.errors import Conflict, InputError, NotFound, nearest
 from roadworthy.flows import rollout as rollouts
 from roadworthy.flows.decide import Desk, Taken
 from roadworthy.flows.declare import Project
 from roadworthy.flows.guard import Guard
-from roadworthy.flows.releases import DOCUMENT, LIVE, load_release
+from roadworthy.flows.releases import DOCUMENT, LIVE, find_release, load_release
 from roadworthy.flows.rollout_log import Rivals
 from roadworthy.flows.shadow import Shadow, shown
 from roadworthy.flows.sharing import catch_up
 from roadworthy.flows.swift import Swift, swift
 from roadworthy.flows.warm import open_desk
+from roadworthy.governance import may_roll_out, permit
 from roadworthy.home import Home
 from roadworthy.intake import standing_history
 from roadworthy.models import loader
@@ -56,6 +59,7 @@ class Rolling:
     home: Home
     served: Open
     guard_of: MakeGuard
+    take_over: Callable[[], None]  # lets the live release decide; it returns when that does
     alone: bool  # no other process serves this home
     shadow: Shadow = field(init=False)
     _evaluator: rollouts.Evaluator | None = None
@@ -97,18 +101,23 @@ class Rolling:
                 LOG.warning("rollout", extra={"fields": fields})
             self._apply(kept)
 
-    def start(self, release: str, by: str, now: int) -> rollouts.Kept:
-        """Begin a rollout of a kept release, named by its digest or the beginning of one. Raises NotFound and more."""
+    def start(self, release: str, actor: Actor, now: int) -> rollouts.Kept:
+        """Begin a rollout of a kept release, named by its digest or the beginning of one.
+
+        It asks for all that making it live at once does. Raises NotFound, InputError, Denied, Refused and Conflict.
+        """
         with self._lock:
-            digest = named(self.home, self.system, release)
-            _, challenger = load_release(digest, self.home.blobs, loader)
-            rollouts.start(self.home.store, self.served.desk.release, challenger, by, now)
+            digest = find_release(self.home.store, release, self.system)
+            may_roll_out(self.home, actor, digest)
+            _, challenger = load_release(digest, self.home.vault, loader)
+            rollouts.start(self.home.store, self.served.desk.release, challenger, actor.name, now)
             return self._changed()
 
-    def change(self, what: str, by: str, why: str, now: int) -> rollouts.Kept:
-        """Hold, resume or abort the rollout; in force when it returns."""
+    def change(self, what: str, actor: Actor, why: str, now: int) -> rollouts.Kept:
+        """Hold, resume or abort the rollout; in force when it returns. Raises Denied, NotFound and Conflict."""
+        permit(self.home, actor, "deploy", self.system)
         with self._lock:
-            CHANGES[what](self.home.store, self.system, by, why, now)
+            CHANGES[what](self.home.store, self.system, actor.name, why, now)
             return self._changed()
 
     def newest(self) -> rollouts.Kept | None:
@@ -143,7 +152,7 @@ class Rolling:
         """Both releases, the challenger's model behind a guard of its own."""
         challenger = kept.standing.challenger
         if self._guard is None or self._guard.release.digest != challenger:
-            self._guard = self.guard_of(self.home, load_release(challenger, self.home.blobs, loader)[1])
+            self._guard = self.guard_of(self.home, load_release(challenger, self.home.vault, loader)[1])
         return Rivals(self.served.desk.release, self._guard.release)
 
     def _apply(self, kept: rollouts.Kept) -> None:
@@ -160,23 +169,9 @@ class Rolling:
         self._evaluator = None
         live = self.home.store.get(LIVE, self.system)["digest"]
         if standing.state == "done" and live == standing.challenger != desk.release.digest:
-            self._rivals(kept)
-            self._switch()
+            self.take_over()
         with self.served.turn:
-            desk.trial = desk.shadow = None
-
-    def _switch(self) -> None:
-        """The challenger is the release that decides, from the next batch on."""
-        guard, served = self._guard, self.served
-        assert guard is not None, "its model was opened"
-        self._see_both(served.desk, guard.release)
-        project = load_release(guard.release.digest, self.home.blobs, loader)[0]
-        quick = swift(guard.release.contract, guard.release.system.timezone)
-        with served.turn:
-            guard.halted = served.guard.halted
-            served.guard, served.project, served.swift = guard, project, quick
-            served.desk.release, served.desk.decide = guard.release, guard.decide
-            served.desk.price = price_of(self.home, guard.release.digest)
+            self.served.desk.trial = self.served.desk.shadow = None
         self._guard = None
 
     def _decide(self, *batch: Any) -> Any:
@@ -205,18 +200,6 @@ class Rolling:
 
 
 CHANGES = {"hold": rollouts.hold, "resume": rollouts.resume, "abort": rollouts.abort}
-
-
-def named(home: Home, system: str, release: str) -> str:
-    """The digest of a kept release by its beginning. Raises NotFound, and InputError where several begin so."""
-    known = [digest for digest, body in home.store.list(DOCUMENT) if body["system"] == system]
-    found = [digest for digest in known if release and digest.startswith(release)]
-    if len(found) == 1:
-        return found[0]
-    if found:
-        raise InputError(f"release '{release}': {len(found)} releases begin so", hint="more of its digest")
-    raise NotFound(f"no release '{release}' of {system} in this home",
-                   hint=nearest(release, [digest[:12] for digest in known]))  # fmt: skip
 
 
 def price_of(home: Home, digest: str) -> float:

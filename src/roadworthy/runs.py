@@ -20,12 +20,14 @@ from roadworthy.core.features import compute
 from roadworthy.core.labels import Finding
 from roadworthy.core.measured import EVALUATION, LATENCY
 from roadworthy.core.release import Manifest, Release
+from roadworthy.core.rights import DEV, Actor
 from roadworthy.core.views import OUTCOME
 from roadworthy.errors import InputError, RoadworthyError
 from roadworthy.flows import experiments
 from roadworthy.flows import sweep as sweeps
 from roadworthy.flows.declare import Project, load_train
 from roadworthy.flows.declare_search import search_space
+from roadworthy.flows.deployments import Place, go_live, live_of
 from roadworthy.flows.evidence import kept as kept_evidence
 from roadworthy.flows.examine import examine
 from roadworthy.flows.history import facts
@@ -35,41 +37,49 @@ from roadworthy.flows.openlineage_datasets import home_dataset, release_dataset
 from roadworthy.flows.plant import plant_of
 from roadworthy.flows.rehearse import Progress, Trainer, rehearse
 from roadworthy.flows.releases import (
+    DOCUMENT,
     LIVE,
     PRICE,
     REPORT,
+    SIGNATURE,
     Draft,
     keep,
     load_release,
-    make_live,
     open_model,
     rule_release,
+    signed,
 )
 from roadworthy.flows.report import example_ids, report
 from roadworthy.flows.robustness import robustness
 from roadworthy.flows.snapshots import SETS
 from roadworthy.flows.train import Examples, Parts, TrainFunction, examples_of, fit, fit_apart, made, split
 from roadworthy.flows.world import Tables, history_of, world_of
+from roadworthy.governance import approve_by_standing, enter
 from roadworthy.home import Home, now
 from roadworthy.intake import acquire_all, standing_tables, told
 from roadworthy.models import loader, loader_for
 from roadworthy.runners.processes import apart, peak_memory, split_views
 from roadworthy.stores import MemoryStore, SQLiteStore, copy
 
+NOBODY = Actor("nobody", (), authenticated=False)  # whoever runs this in dev without a name
 Tell = Callable[[list[Finding]], None]
 FOLLOW = 1.0  # seconds between looks at a log that grows
 
 
-def publish(home: Home, drafts: list[Draft], documents: list[tuple[str, str, Any]] | None = None) -> None:
-    """Keep drafts and make the last one its system's live release, in one transaction."""
-    made = now()
-    kept = [keep(draft, home.blobs, made) for draft in drafts]
-    written = [*kept, *(documents or [])]
-    if drafts:
-        newest = drafts[-1].release
-        make_live(home.store, newest.system.name, newest.digest, made, written)
-    else:
-        home.store.append([], written)
+def publish(
+    home: Home, actor: Actor, drafts: list[Draft], documents: list[tuple[str, str, Any]] | None = None,
+) -> None:  # fmt: skip
+    """Keep drafts, signed, as drafts of this environment, in one transaction. What decides does not change."""
+    made, signer = now(), home.signer()
+    author = {"name": actor.name, "authenticated": actor.authenticated}
+    known = dict(home.store.list(DOCUMENT))
+    new = {draft.release.digest: draft for draft in drafts if draft.release.digest not in known}
+    kept = [keep(draft, home.blobs, made, author) for draft in new.values()]
+    unsigned = {draft.release.digest for draft in drafts} - set(dict(home.store.list(SIGNATURE)))
+    seals = [signed(digest, signer) for digest in sorted(unsigned)]
+    entered = enter(home, actor, drafts[0].release.system.name, list(new)) if new else []
+    given = [(kind, id, None) for kind, id, _ in entered]
+    home.store.append([], [*kept, *seals, *entered, *(documents or [])], given)
 
 
 def with_evidence(draft: Draft) -> tuple[Draft, list[tuple[str, str, Any]]]:
@@ -94,11 +104,12 @@ class Rehearsed:
 
 def run_rehearsal(
     home: Home, project: Project, data: Path | None, *, seed: int, progress: Progress, batch: int = 10_000,
-    plant: str = "",
+    plant: str = "", actor: Actor = NOBODY,
 ) -> Rehearsed:  # fmt: skip
     """Acquire what is new, rehearse, and keep the result: its report, its log, and the releases it came to.
 
-    With a fault to `plant` in a challenger nothing of it is kept. Raises InputError for one that is not known.
+    In the environment dev the last of them goes live; elsewhere they stay drafts. With a fault to `plant` in a
+    challenger nothing of it is kept. Raises InputError for one that is not known.
     """
     if plant:
         plant_of(plant)
@@ -109,12 +120,14 @@ def run_rehearsal(
     with told(home, project, "rehearse", tables.snapshots) as run:
         if plant:
             return _planted(project, tables, seed, progress, plant)
-        made = _rehearse(home, project, tables, seed=seed, progress=progress, batch=batch)
+        made = _rehearse(home, project, tables, seed=seed, progress=progress, batch=batch, actor=actor)
         run.outputs = [home_dataset(home.path, project.system.name, "rehearsal", made.report["log_digest"])]
     return made
 
 
-def _rehearse(home: Home, project: Project, tables: Tables, *, seed: int, progress: Progress, batch: int) -> Rehearsed:
+def _rehearse(
+    home: Home, project: Project, tables: Tables, *, seed: int, progress: Progress, batch: int, actor: Actor
+) -> Rehearsed:
     started = time.perf_counter()
     name, log = project.system.name, MemoryStore()
     quanta = rule_release(project).release.quanta()
@@ -134,9 +147,20 @@ def _rehearse(home: Home, project: Project, tables: Tables, *, seed: int, progre
     result["seconds"] = round(time.perf_counter() - started, 1)
     kept = [with_evidence(_resting_on(draft, tables)) for _, draft in diary.releases]
     drafts, evidence = [draft for draft, _ in kept], [each for _, found in kept for each in found]
-    price = (PRICE, name, {"value": diary.prices[-1] if diary.prices else 0.0})
-    publish(home, drafts, [(REPORT, name, result), price, *evidence])
+    publish(home, actor, drafts, [(REPORT, name, result), *evidence])
+    if home.environment == DEV and drafts:
+        _go_live(home, actor, drafts[-1], diary.prices[-1] if diary.prices else 0.0)
     return Rehearsed(result, drafts)
+
+
+def _go_live(home: Home, actor: Actor, draft: Draft, price: float) -> None:
+    """In dev a rehearsal's last release decides from now on; it was gated and rolled out there, on its own clock."""
+    name, digest = draft.release.system.name, draft.release.digest
+    live = live_of(home.store, name)
+    if live is None or live["digest"] != digest:
+        go_live(Place(home.store, home.environment, actor, now()), name, digest, approval=None,
+                why="a rehearsal came to it")  # fmt: skip
+    home.store.append([], [(PRICE, name, {"value": price})])
 
 
 def _planted(project: Project, tables: Tables, seed: int, progress: Progress, plant: str) -> Rehearsed:
@@ -225,8 +249,11 @@ def run_training(
     progress: Progress,
     tell: Tell = lambda _: None,
     parameters: Mapping[str, Any] | None = None,
+    actor: Actor = NOBODY,
 ) -> Draft:
-    """Acquire what is new, train on everything that is known at the end of the tables, and keep the release.
+    """Acquire what is new, train on everything that is known at the end of the tables, and keep the result as a draft.
+
+    Outside dev a standing approval that covers it approves it at once; going live is another step all the same.
 
     `tell` is given what was found about the labels, before anything is trained on them. Facts come from SQL over
     history; rivals are the rule and, if there is one, the live release. `parameters` are handed to `train`. The run is
@@ -244,8 +271,8 @@ def run_training(
         run.outputs = [
             release_dataset(home.path, draft.release.digest, project, dict(zip(SETS, run.inputs, strict=True)))
         ]
-        prices = (PRICE, project.system.name, {"value": draft.evidence["review_price"]})
-        publish(home, [draft], [prices, kept, *evidence])
+        publish(home, actor, [draft], [kept, *evidence])
+        approve_by_standing(home, actor, draft.release.digest)
     return draft
 
 
@@ -283,7 +310,7 @@ def _train(home: Home, project: Project, examples: Examples, until: int, begun: 
     rivals = {"rule": rule}
     live = dict(home.store.list(LIVE)).get(project.system.name)
     if live is not None:
-        rivals["champion"] = load_release(live["digest"], home.blobs, loader)[1]
+        rivals["champion"] = load_release(live["digest"], home.vault, loader)[1]
     train = partial(load_train(project), **begun.parameters)
     draft = fit(project, train, loader_for, examples, until, begun.seed, rivals)
     return _examined(project, draft, train, split(project.system, examples, until), begun.seed)

@@ -43,6 +43,11 @@ def scheduled(app: App) -> Iterator[None]:
             with suppress(RoadworthyError):  # the store does not answer: the doors say so
                 app.look()
 
+    def follow() -> None:
+        while not over.wait(LOOK):
+            with suppress(RoadworthyError):
+                app.follow()
+
     def roll() -> None:
         while not over.wait(LOOK):
             try:
@@ -51,9 +56,11 @@ def scheduled(app: App) -> Iterator[None]:
                 fields = {"error": error.code if isinstance(error, RoadworthyError) else type(error).__name__}
                 LOG.warning("rollout_look", extra={"fields": fields})
 
-    # Threads of their own: a halt, a probe or a rollback must not wait for a table that is pulled for minutes.
+    # Threads of their own: a halt, a probe or a rollback must not wait for a table that is pulled for minutes, nor for
+    # views that are built anew.
     threads = [
         Thread(target=look, name="roadworthy-look", daemon=True),
+        Thread(target=follow, name="roadworthy-follow", daemon=True),
         Thread(target=roll, name="roadworthy-rollouts", daemon=True),
     ]
     if plan_jobs(app):

@@ -44,9 +44,10 @@ SETTINGS = (
     Setting("threads", 2, "Threads that one query, training or large batch may use", high=1_024),
     Setting("max_body", 1_048_576, "Largest request body, in bytes; a larger one is answered 413", low=1_024),
     Setting("queue", 10_000, "Rows that may wait to be decided, and of one request; a fuller queue answers 503"),
-    Setting(
-        "key", "", "Key that callers show as `Authorization: Bearer KEY`; needed off loopback", shortest=32, secret=True
-    ),
+    Setting("key", "", "Key of whoever types commands; `roadworthy key create` makes one", shortest=32, secret=True),
+    Setting("environment", "", "Environment that a new home is made for, such as `stage`; nothing for `dev`"),
+    Setting("environments", "", "Where releases can be promoted to: `NAME=HOME`, with semicolons between"),
+    Setting("notify", "", "URL that is told, as a CloudEvent, when somebody's approval is asked for"),
     Setting("hosts", "", "More names that the server goes by, with commas between, such as `api.example.com`"),
 )
 
@@ -63,7 +64,20 @@ class Settings:
     max_body: int
     queue: int
     key: str  # not to be shown
+    environment: str
+    environments: str
+    notify: str
     hosts: str
+
+    def homes(self) -> dict[str, Path]:
+        """The homes of the named environments. Raises InputError for what names none."""
+        found: dict[str, Path] = {}
+        for each in filter(None, (part.strip() for part in self.environments.split(";"))):
+            name, equals, folder = each.partition("=")
+            if not (name.strip() and equals and folder.strip()):
+                raise InputError(f"{PREFIX}ENVIRONMENTS: expected NAME=HOME such as prod=/srv/prod, got {each!r}")
+            found[name.strip()] = Path(folder.strip())
+        return found
 
 
 def read(environ: Mapping[str, str]) -> Settings:
@@ -115,5 +129,8 @@ def _settings(values: Mapping[str, str | int]) -> Settings:
         max_body=int(values["max_body"]),
         queue=int(values["queue"]),
         key=str(values["key"]),
+        environment=str(values["environment"]),
+        environments=str(values["environments"]),
+        notify=str(values["notify"]),
         hosts=str(values["hosts"]),
     )

@@ -57,7 +57,7 @@ def release_of(home: Home, system: str, name: str) -> str:
 def make_plan(asked: Asked) -> dict[str, Any]:
     """Measure one worker and say what the rate needs and costs, as plain data. Raises InputError, NotFound, Refused."""
     started = time.perf_counter()
-    project = load_project(asked.digest, asked.home.blobs)
+    project = load_project(asked.digest, asked.home.vault)
     kind = asked.home.store.get(DOCUMENT, asked.digest)["kind"]
     remote = remote_model(asked.home, asked.digest) if kind == "remote" else None
     with tempfile.TemporaryDirectory(prefix=".roadworthy-plan-", dir=_beside(asked.home)) as name:

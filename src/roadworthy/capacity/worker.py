@@ -17,7 +17,7 @@ from typing import Any
 
 from roadworthy.app import open_app
 from roadworthy.errors import InputError, RoadworthyError
-from roadworthy.flows.releases import DOCUMENT, LIVE, PRICE
+from roadworthy.flows.releases import DOCUMENT, LIVE, PRICE, SIGNATURE
 from roadworthy.flows.snapshots import CURRENT, SNAPSHOT
 from roadworthy.home import open_home
 from roadworthy.settings import read
@@ -25,7 +25,13 @@ from roadworthy.stores import SQLiteStore
 from roadworthy.web.server import run
 
 STORE = "store.db"
-KINDS = (DOCUMENT, SNAPSHOT, CURRENT, PRICE)  # the documents that a desk is opened from; not whether it is halted
+KINDS = (
+    DOCUMENT,
+    SIGNATURE,
+    SNAPSHOT,
+    CURRENT,
+    PRICE,
+)  # what a desk is opened from: not halts
 PATIENCE = 120.0  # seconds until a worker must answer
 _SPAWN = multiprocessing.get_context("spawn")
 

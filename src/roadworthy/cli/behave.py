@@ -39,7 +39,7 @@ def behave(
     name = read_system(folder).system.name
     with open_home(home_of(home)) as opened, progress("trying", quiet=json):
         digest = release_of(opened, name, release)
-        project, tried = load_release(digest, opened.blobs, loader)
+        project, tried = load_release(digest, opened.vault, loader)
         content = content_of(folder)
         tests = read_behaviour(project, content)
         found, snapshots = _try(opened, project, tried, tests)

@@ -97,7 +97,7 @@ def _live(home: Path) -> Live:
     with open_home(home, writes=False) as opened:
         for name, document in opened.store.list(LIVE):
             try:
-                live.projects[name] = (document["digest"], load_project(document["digest"], opened.blobs))
+                live.projects[name] = (document["digest"], load_project(document["digest"], opened.vault))
             except RoadworthyError as error:
                 live.refused[name] = str(error)
     return live

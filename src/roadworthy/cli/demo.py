@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from importlib.resources import as_file, files
 from pathlib import Path
 from typing import Annotated, Literal
@@ -16,6 +17,7 @@ from roadworthy.flows.declare import read_system
 from roadworthy.home import open_home
 from roadworthy.intake import begin_anew
 from roadworthy.runs import run_rehearsal
+from roadworthy.who import who
 
 Days = Annotated[int, Parameter(help="Days of history to simulate.")]
 
@@ -40,7 +42,8 @@ def demo(
             simulate(data, days=days, seed=seed, progress=lambda what: report(0, 1, what))
         with open_home(folder) as opened, progress("rehearsing", quiet=json) as report:
             begin_anew(opened, project, data)  # another simulated world takes the last one's place
-            result = run_rehearsal(opened, project, data, seed=seed, progress=report).report
+            result = run_rehearsal(opened, project, data, seed=seed, progress=report,
+                                   actor=who(opened, os.environ)).report  # fmt: skip
     if json:
         print_json(result)
     else:

@@ -20,7 +20,7 @@ def gate(release: Release = "", *, system: System = SYSTEM, home: HomeFolder = N
     """Hold the release's evidence against every line of its gates; exit with 0 only if all pass or are waived."""
     name = "" if release else read_system(system).system.name
     with open_home(home_of(home), writes=False) as opened:
-        made = gate_release(opened.store, opened.blobs, release, name, now())
+        made = gate_release(opened.vault, release, name, now())
     if json:
         print_json(made)
     else:

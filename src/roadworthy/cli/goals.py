@@ -43,7 +43,7 @@ def goals(
     name = project.system.name
     with open_home(home_of(home)) as opened, progress("working out", quiet=json):
         digest = release_of(opened, name, release)
-        _, tried = load_release(digest, opened.blobs, loader)
+        _, tried = load_release(digest, opened.vault, loader)
         tables = standing_tables(opened, project)
         found = study(project, tried, history_of(project, tables), seed)
         code = code_of(__version__.encode(), project.files["system.yaml"])

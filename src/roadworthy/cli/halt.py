@@ -2,54 +2,48 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from cyclopts import Parameter
 
-from roadworthy.cli.output import HomeFolder, Json, home_of, print_json, say
-from roadworthy.cli.owner import address_of, ask
+from roadworthy.cli.output import HomeFolder, Json, home_of, print_json, say, settings
+from roadworthy.cli.reach import reach
 from roadworthy.errors import InputError, NotFound, nearest
 from roadworthy.flows import halt as halts
 from roadworthy.flows.releases import LIVE
-from roadworthy.home import is_home, now, open_home
+from roadworthy.governance import permit
+from roadworthy.home import Home, now
+from roadworthy.who import who
 
 
 def halt(
     system: Annotated[str, Parameter(help="Name of the system.")],
-    *, by: Annotated[str, Parameter(help="Who does it: an address that can be asked later.")] = "",
+    *, by: Annotated[str, Parameter(help="Who does it: an address; with a key, it is its name.")] = "",
     why: Annotated[str, Parameter(help="The reason; needed to halt.")] = "",
     lift: Annotated[bool, Parameter(negative="", help="Let the system decide again.")] = False,
     home: HomeFolder = None, json: Json = False,
 ) -> None:  # fmt: skip
     """Make every decision of a system take its fallback, until a named person lifts it."""
-    missing = [name for name, value in (("--by NAME", by), ("--why TEXT", why or lift)) if not value]
+    missing = [name for name, value in (("--by NAME", by or settings().key), ("--why TEXT", why or lift)) if not value]
     if missing:
         raise InputError(f"a halt needs {' and '.join(missing)}")
-    folder = home_of(home)
-    try:
-        body = _here(folder, system, by, why, lift=lift)
-    except InputError:
-        address = address_of(folder)
-        if address is None:  # nobody serves this home: the error says what is wrong with it
-            raise
-        method, path = "DELETE" if lift else "POST", f"/v1/systems/{quote(system, safe='')}/halt"
-        again = "stop it, and halt again: then the halt is written without it"
-        body = ask(address, method, path, {"by": by, "why": why}, again)
+    body = reach(home_of(home), lambda opened: _here(opened, system, by, why, lift=lift),
+                 ("DELETE" if lift else "POST", f"/v1/systems/{quote(system, safe='')}/halt",
+                  {"by": by, "why": why}))  # fmt: skip
     print_json(body) if json else _show(body)
 
 
-def _here(folder: Path, system: str, by: str, why: str, *, lift: bool) -> dict[str, Any]:
-    """Into the store, where no server owns the home: the next one finds it there. Raises InputError when one does."""
-    if not is_home(folder):
-        raise InputError(f"there is no home at {folder}", hint="see --home")
-    with open_home(folder) as opened:
-        known = dict(opened.store.list(LIVE))
-        if system not in known:
-            raise NotFound(f"no system '{system}' in this home", hint=nearest(system, known))
-        change = halts.lift if lift else halts.halt
-        return change(opened.store, system, by, why, now())
+def _here(opened: Home, system: str, by: str, why: str, *, lift: bool) -> dict[str, Any]:
+    """Into the store, where no server owns the home: the next one finds it there."""
+    known = dict(opened.store.list(LIVE))
+    if system not in known:
+        raise NotFound(f"no system '{system}' in this home", hint=nearest(system, known))
+    actor = who(opened, os.environ, by)
+    permit(opened, actor, "halt", system)
+    change = halts.lift if lift else halts.halt
+    return change(opened.store, system, actor.name, why, now())
 
 
 def _show(body: dict[str, Any]) -> None:

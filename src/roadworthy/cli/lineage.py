@@ -58,7 +58,7 @@ def _found(name: str, system: Path, home: Home | None) -> tuple[Graph, tuple[Nod
     known: tuple[str, ...] = ()
     try:
         project = read_system(system)
-        graph = live_graph(project, home.store, home.blobs) if home is not None else graph_of(project)
+        graph = live_graph(project, home.vault) if home is not None else graph_of(project)
     except InputError as error:
         problem = error
     else:
@@ -79,13 +79,13 @@ def _of_home(name: str, home: Home) -> tuple[Graph, tuple[Node, ...]] | None:
     if len(digests) > 1:
         raise InputError(f"'{name}' begins {len(digests)} releases", hint=", ".join(each[:SHORT] for each in digests))
     if digests:
-        graph = release_graph(digests[0], home.store, home.blobs)
+        graph = release_graph(digests[0], home.vault)
         return graph, (Node("release", digests[0]),)
     try:
         traced = trace_in(home, name.removeprefix("decision:"))
     except NotFound:
         return None
-    graph = release_graph(traced["release"]["digest"], home.store, home.blobs, traced)
+    graph = release_graph(traced["release"]["digest"], home.vault, traced)
     return graph, (Node("decision", traced["decision"]["decision_id"]),)
 
 

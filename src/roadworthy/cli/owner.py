@@ -1,44 +1,40 @@
-"""Ask the server that owns a home: what it does is in force at once."""
+"""`roadworthy owner`: who answers for the systems, and whether they still say so."""
 
 from __future__ import annotations
 
-from http.client import HTTPConnection, HTTPException
-from pathlib import Path
-from typing import Any
-from urllib.parse import urlsplit
+import os
+from typing import Annotated, Any, Literal
+from urllib.parse import quote
 
-import msgspec
+from cyclopts import Parameter
 
-from roadworthy.cli.output import settings
-from roadworthy.errors import InputError, RoadworthyError
-from roadworthy.home import ADDRESS
-
-PATIENCE = 10.0  # seconds for the server to answer
-
-
-def address_of(folder: Path) -> str | None:
-    """Where the server of a home answers; None when nobody serves it."""
-    try:
-        return (folder / ADDRESS).read_text("utf-8").strip() or None
-    except OSError:
-        return None
+from roadworthy.cli.acting import By, Of, named
+from roadworthy.cli.output import HomeFolder, Json, home_of, print_json, say, table
+from roadworthy.cli.reach import reach
+from roadworthy.governance import confirm, only_system, owned, systems_of
+from roadworthy.home import open_home
+from roadworthy.who import who
 
 
-def ask(address: str, method: str, path: str, body: dict[str, str] | None, again: str) -> dict[str, Any]:
-    """What the server answers. Raises what it says; `again` is what to do when it does not answer at all."""
-    connection = HTTPConnection(urlsplit(address).netloc, timeout=PATIENCE)
-    try:
-        key = settings().key
-        headers = {"Authorization": f"Bearer {key}"} if key else {}
-        connection.request(method, path, msgspec.json.encode(body) if body is not None else None, headers)
-        response = connection.getresponse()
-        said = msgspec.json.decode(response.read(), type=dict[str, Any])
-    except (OSError, HTTPException, msgspec.MsgspecError) as error:
-        raise InputError(
-            f"the server at {address} owns the home and does not answer: {type(error).__name__}", hint=again
-        ) from error
-    finally:
-        connection.close()
-    if response.status != 200:
-        raise RoadworthyError(said["error"]["message"], hint=said["error"]["hint"])
-    return said
+def owner(
+    what: Annotated[Literal["list", "confirm"], Parameter(help="Who owns what; or that you still do.")] = "list",
+    *, of: Of = "", by: By = "", home: HomeFolder = None, json: Json = False,
+) -> None:  # fmt: skip
+    """Show who answers for each system, or confirm by name that you do; it holds for 90 days."""
+    folder = home_of(home)
+    with open_home(folder, writes=False) as opened:
+        chosen = [of] if of else systems_of(opened) if what == "list" else [only_system(opened)]
+        told = [each for system in chosen for each in owned(opened, system)]
+    if what == "confirm":
+        told = reach(folder, lambda home: confirm(home, who(home, os.environ, by), chosen[0]),
+                     ("POST", f"/v1/systems/{quote(chosen[0], safe='')}/owner", named(by)))  # fmt: skip
+    print_json(told) if json else _show(told)
+
+
+def _show(told: list[dict[str, Any]]) -> None:
+    rows = [[each["system"], each["part"], each["name"], each["confirmed"] or "never",
+             f"until {each['until']}" if each["holds"] else "ORPHANED"] for each in told]  # fmt: skip
+    table(["system", "owner", "name", "confirmed", ""], rows)
+    if orphans := sorted({each["system"] for each in told if not each["holds"]}):
+        say(f"nobody answers for {', '.join(orphans)}: outside dev it cannot be promoted "
+            "(`roadworthy owner confirm`)", "yellow")  # fmt: skip

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -24,6 +25,7 @@ from roadworthy.cli.output import (
 from roadworthy.flows.declare import read_system
 from roadworthy.home import open_home
 from roadworthy.runs import run_rehearsal
+from roadworthy.who import who
 
 Batch = Annotated[int, Parameter(help="Rows decided at once; the log does not depend on it.")]
 
@@ -40,7 +42,7 @@ def rehearse(
     project = read_system(system)
     with open_home(home_of(home)) as opened, progress("rehearsing", quiet=json) as report:
         result = run_rehearsal(opened, project, data, seed=seed, batch=batch, progress=report,
-                               plant=plant).report  # fmt: skip
+                               plant=plant, actor=who(opened, os.environ)).report  # fmt: skip
     if json:
         print_json(result)
     else:

@@ -2,59 +2,61 @@
 
 from __future__ import annotations
 
-from pathlib import Path
+import os
 from typing import Annotated, Any
 from urllib.parse import quote
 
 from cyclopts import Parameter
 
 from roadworthy.app import open_app
+from roadworthy.cli.acting import By, named
 from roadworthy.cli.output import HomeFolder, Json, home_of, print_json, say, settings, table
-from roadworthy.cli.owner import address_of, ask
+from roadworthy.cli.reach import reach
+from roadworthy.core.rights import Actor
 from roadworthy.errors import InputError, NotFound, nearest
-from roadworthy.flows.releases import DOCUMENT, LIVE
+from roadworthy.flows.releases import DOCUMENT, LIVE, find_release
 from roadworthy.flows.rollout import figures, newest
 from roadworthy.home import Home, clock, open_home
+from roadworthy.who import who
 
 VERBS = ("start", "hold", "resume", "abort")
-AGAIN = "stop it, and try again: then it is written without it"
 
 
 def rollout(
     what: Annotated[str, Parameter(help="start, hold, resume or abort; or the name of a system, to look.")] = "",
     name: Annotated[str, Parameter(help="The release to start, by the beginning of its digest; or the system.")] = "",
-    *, by: Annotated[str, Parameter(help="Who does it: an address that can be asked later.")] = "",
+    *, by: By = "",
     why: Annotated[str, Parameter(help="The reason; needed to hold, resume and abort.")] = "",
     home: HomeFolder = None, json: Json = False,
 ) -> None:  # fmt: skip
     """Show how a release takes over: its step, what was seen of both arms, and what it waits for."""
     verb = what if what in VERBS else ""
-    missing = [flag for flag, value in (("--by NAME", by), ("--why TEXT", why or verb == "start")) if not value]
-    if verb and missing:
-        raise InputError(f"`rollout {verb}` needs {' and '.join(missing)}")
+    if verb not in ("", "start") and not why:
+        raise InputError(f"`rollout {verb}` needs --why TEXT")
     folder = home_of(home)
-    address = address_of(folder)
     with open_home(folder, writes=False) as opened:
         system = _system_of_release(opened, name) if verb == "start" else _system(opened, name if verb else what)
-    body = {"what": verb, "release": name if verb == "start" else "", "by": by, "why": why}
-    if address is not None:
-        path = f"/v1/systems/{quote(system, safe='')}/rollout"
-        shown = ask(address, "POST", path, body, AGAIN) if verb else ask(address, "GET", path, None, AGAIN)
+    path = f"/v1/systems/{quote(system, safe='')}/rollout"
+    if verb:
+        release = name if verb == "start" else ""
+        body = {"what": verb, "release": release, "why": why, **named(by)}
+        shown = reach(folder, lambda opened: _change(opened, who(opened, os.environ, by), system, verb, release, why),
+                      ("POST", path, body))  # fmt: skip
     else:
-        shown = _here(folder, system, **body)
+        shown = reach(folder, lambda opened: _look(opened, system), ("GET", path, {}))
     print_json(shown) if json else show(shown)
 
 
-def _here(folder: Path, system: str, what: str, release: str, by: str, why: str) -> dict[str, Any]:
+def _change(opened: Home, actor: Actor, system: str, what: str, release: str, why: str) -> dict[str, Any]:
     """In a home that nobody serves: the next server goes on from there."""
-    if what:
-        with open_home(folder) as opened:
-            return open_app(opened, settings(), only=system).roll(system, what, release, by, why)
-    with open_home(folder, writes=False) as opened:
-        kept = newest(opened.store, system)
-        if kept is None:
-            raise NotFound(f"{system} has had no rollout", hint="roadworthy rollout start RELEASE --by NAME")
-        return figures(kept, clock())
+    return open_app(opened, settings(), only=system).office.roll(actor, system, what, release, why)
+
+
+def _look(opened: Home, system: str) -> dict[str, Any]:
+    kept = newest(opened.store, system)
+    if kept is None:
+        raise NotFound(f"{system} has had no rollout", hint="roadworthy rollout start RELEASE")
+    return figures(kept, clock())
 
 
 def _system(home: Home, name: str) -> str:
@@ -70,12 +72,7 @@ def _system(home: Home, name: str) -> str:
 
 
 def _system_of_release(home: Home, release: str) -> str:
-    known = {digest: body["system"] for digest, body in home.store.list(DOCUMENT)}
-    found = {system for digest, system in known.items() if release and digest.startswith(release)}
-    if len(found) != 1:
-        hint = nearest(release, [digest[:12] for digest in known])
-        raise NotFound(f"no release '{release}' in this home", hint=hint)
-    return str(found.pop())
+    return str(home.store.get(DOCUMENT, find_release(home.store, release))["system"])
 
 
 def show(shown: dict[str, Any]) -> None:

@@ -13,10 +13,10 @@ from roadworthy import __version__
 from roadworthy.app import open_app
 from roadworthy.cli.output import HomeFolder, home_of, progress, say, settings
 from roadworthy.errors import InputError
-from roadworthy.home import open_home
+from roadworthy.home import is_home, open_home
 from roadworthy.opening import checkpoints
 from roadworthy.scheduler import scheduled
-from roadworthy.web.auth import access
+from roadworthy.web.auth import access, is_loopback
 from roadworthy.web.door import Door, Limits
 from roadworthy.web.logs import to_stderr
 from roadworthy.web.server import run
@@ -36,13 +36,16 @@ def serve_home(home: Path, port: int | None, host: str = "") -> None:
     """Open the home and serve it until told to stop. Raises InputError for an open door that nobody guards."""
     chosen = settings()
     host = host or chosen.host
-    door = Door(Limits(body=chosen.max_body, rows=chosen.queue), access(host, chosen.key, chosen.hosts))
+    if not is_home(home) and not is_loopback(host):
+        access(host, chosen.hosts)  # before a home is made: it would be one without a key
     with open_home(home, serves=True) as opened:
         opened.address.unlink(missing_ok=True)  # of a server that was killed
         with progress("warming up", quiet=False):
             app = open_app(opened, chosen, apart=True)
+        guarded = access(host, chosen.hosts, app.ring, opened.key)
         if not app.served:
-            raise InputError(f"the home {home} has no live release", hint="`roadworthy train` or `rehearse` makes one")
+            raise InputError(f"the home {home} has no live release", hint="`roadworthy promote` makes one live")
+        door = Door(Limits(body=chosen.max_body, rows=chosen.queue), guarded)
         systems = ", ".join(app.systems())
         to_stderr()
         LOG.info("start", extra={"fields": {"version": __version__, "process": os.getpid()}})
@@ -53,7 +56,7 @@ def serve_home(home: Path, port: int | None, host: str = "") -> None:
             say(f"serving {systems} at {address}  (Ctrl-C stops)")
 
         try:
-            with scheduled(app), checkpoints(opened, {name: served.desk for name, served in app.served.items()}):
+            with scheduled(app), checkpoints(opened, app.served):
                 run(app, host, chosen.port if port is None else port, ready, door)
         finally:
             opened.address.unlink(missing_ok=True)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -27,6 +28,7 @@ from roadworthy.errors import InputError
 from roadworthy.flows.declare import read_system
 from roadworthy.home import open_home
 from roadworthy.runs import run_sweep, run_training
+from roadworthy.who import who
 
 Sweep = Annotated[int, Parameter(help="Try so many parameters of SEARCH in train.py first, and take the best.")]
 MetricName = Annotated[str, Parameter(help="What a sweep looks for: value, or the name of a metric.")]
@@ -36,7 +38,7 @@ def train(
     *, system: System = SYSTEM, data: Data = None, home: HomeFolder = None, seed: Seed = 0, sweep: Sweep = 0,
     metric: MetricName = "value", json: Json = False,
 ) -> None:  # fmt: skip
-    """Train on what is known, test on the newest labelled days, and keep the release that serving will use."""
+    """Train on what is known, test on the newest labelled days, and keep a draft, which `promote` makes live."""
     project = read_system(system)
     if sweep < 0:
         raise InputError(f"--sweep: expected a number of trials, got {sweep}")
@@ -45,19 +47,21 @@ def train(
         found = run_sweep(opened, project, data, sweep, metric, seed=seed, progress=report) if sweep else {}
         if found and not json:
             say(f"best of {sweep} trials by {metric}: {settings_shown(found)}")
-        draft = run_training(opened, project, data, seed=seed, progress=report, tell=tell, parameters=found)
+        draft = run_training(opened, project, data, seed=seed, progress=report, tell=tell, parameters=found,
+                             actor=who(opened, os.environ))  # fmt: skip
     manifest = draft.release.manifest
     if json:
         print_json(
             {"system": manifest.system, "release": draft.release.digest, "kind": manifest.kind, **draft.evidence}
         )
         return
-    say(f"{manifest.system}: release {draft.release.digest[:12]} ({manifest.kind})")
+    say(f"{manifest.system}: draft {draft.release.digest[:12]} ({manifest.kind})")
     for part, counts in draft.evidence["parts"].items():
         say(f"  {part:<10}{counts['rows']:>9,} rows, {counts['positives']:,} true")
     rows = [[f"  {name.replace('_', ' ')}", interval(each), f"{each['n']:,}"]
             for name, each in draft.evidence["metrics"].items()]  # fmt: skip
     table(["  on the test part", "estimate [95 %]", "rows"], rows, right=(2,))
+    say(f"to make it live: roadworthy promote {draft.release.digest[:12]}", "dim")
 
 
 def _tell(found: list[Finding]) -> None:

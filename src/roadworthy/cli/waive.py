@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from typing import Annotated
 
 from cyclopts import Parameter
@@ -9,7 +10,9 @@ from cyclopts import Parameter
 from roadworthy.cli.output import HomeFolder, Json, home_of, print_json, say
 from roadworthy.flows import waivers
 from roadworthy.flows.gate import gates_of
+from roadworthy.governance import permit
 from roadworthy.home import now, open_home
+from roadworthy.who import who
 
 
 def waive(
@@ -23,11 +26,13 @@ def waive(
 ) -> None:  # fmt: skip
     """Let a release pass although one of its gates does not, until a day; the waiver shows wherever the gate does."""
     with open_home(home_of(home)) as opened:
-        digest, _, gates = gates_of(opened.store, opened.blobs, release)
+        digest, of, gates = gates_of(opened.vault, release)
+        actor = who(opened, os.environ, by)
+        permit(opened, actor, "approve", of)
         if lift:
-            made = waivers.lift(opened.store, digest, gates, gate, by=by, why=why, at=now())
+            made = waivers.lift(opened.store, digest, gates, gate, by=actor.name, why=why, at=now())
         else:
-            made = waivers.waive(opened.store, digest, gates, gate, by=by, why=why, until=until, at=now())
+            made = waivers.waive(opened.store, digest, gates, gate, by=actor.name, why=why, until=until, at=now())
     if json:
         print_json({"release": digest, **made})
     elif lift:

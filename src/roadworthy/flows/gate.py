@@ -9,26 +9,26 @@ from roadworthy.core.evidence import Measure
 from roadworthy.core.gates import CHAMPION, PASS, Gate, Judged, judge, overall
 from roadworthy.core.measured import EVALUATION
 from roadworthy.flows.evidence import evidence_of, measures_of
-from roadworthy.flows.releases import find_release, load_project, newest_release
+from roadworthy.flows.releases import Vault, find_release, load_project, newest_release
 from roadworthy.flows.waivers import standing
-from roadworthy.ports import Blobs, Store
+from roadworthy.ports import Store
 
 
-def gates_of(store: Store, blobs: Blobs, name: str, system: str = "") -> tuple[str, str, tuple[Gate, ...]]:
+def gates_of(vault: Vault, name: str, system: str = "") -> tuple[str, str, tuple[Gate, ...]]:
     """The digest of a release, its system, and the gates that its own declaration has.
 
     `name` is its first hex digits; without them it is the newest release of the system. Raises NotFound, InputError,
     Refused for files that do not match their digest.
     """
-    digest = find_release(store, name) if name else newest_release(store, system)
-    declared = load_project(digest, blobs).system
+    digest = find_release(vault.store, name) if name else newest_release(vault.store, system)
+    declared = load_project(digest, vault).system
     return digest, declared.name, declared.gates
 
 
-def gate_release(store: Store, blobs: Blobs, name: str, system: str, at: str) -> dict[str, Any]:
+def gate_release(vault: Vault, name: str, system: str, at: str) -> dict[str, Any]:
     """A release held against its gates, as plain data: see `gates_of` and `judged`."""
-    digest, owner, gates = gates_of(store, blobs, name, system)
-    return judged(store, digest, owner, gates, at)
+    digest, owner, gates = gates_of(vault, name, system)
+    return judged(vault.store, digest, owner, gates, at)
 
 
 def judged(store: Store, release: str, system: str, gates: Sequence[Gate], at: str) -> dict[str, Any]:

@@ -9,16 +9,14 @@ import hashlib
 from collections.abc import Mapping
 from typing import Any
 
-import msgspec
-
 from roadworthy.core.graph import HEX, PREFIX, Graph
 from roadworthy.core.lineage import SHORT, Kept, lineage_of
 from roadworthy.core.release import Manifest
 from roadworthy.flows.decide import KNOWN
 from roadworthy.flows.declare import Project, read_files
-from roadworthy.flows.releases import DOCUMENT, LIVE
+from roadworthy.flows.releases import DOCUMENT, LIVE, Vault, checked
 from roadworthy.flows.snapshots import CURRENT, SNAPSHOT
-from roadworthy.ports import Blobs, Store
+from roadworthy.ports import Store
 
 
 def graph_of(project: Project, kept: Kept | None = None, notes: tuple[str, ...] = ()) -> Graph:
@@ -29,27 +27,28 @@ def graph_of(project: Project, kept: Kept | None = None, notes: tuple[str, ...] 
     return Graph(graph.about, graph.edges, (*notes, *graph.notes))
 
 
-def live_graph(project: Project, store: Store, blobs: Blobs) -> Graph:
+def live_graph(project: Project, vault: Vault) -> Graph:
     """The graph of a folder, with the live release of its system; a note says where the two differ."""
-    name = project.system.name
+    name, store = project.system.name, vault.store
     live = dict(store.list(LIVE)).get(name)
     snapshots, notes = _snapshots(store, name)
     if live is None:
         return graph_of(project, Kept(snapshots=snapshots), (*notes, f"{name} has no live release in this home"))
     release = {**store.get(DOCUMENT, live["digest"]), "live": True}
-    changed = _changed(project, _manifest(live["digest"], blobs))
+    changed = _changed(project, checked(live["digest"], vault)[0])
     if changed:
         notes = (*notes, f"the live release {live['digest'][:SHORT]} was made from other files: {', '.join(changed)}")
     return graph_of(project, Kept(release, snapshots), notes)
 
 
-def release_graph(digest: str, store: Store, blobs: Blobs, traced: Mapping[str, Any] | None = None) -> Graph:
+def release_graph(digest: str, vault: Vault, traced: Mapping[str, Any] | None = None) -> Graph:
     """The graph of a release, read from its own files; with the trace of a decision also that one's values.
 
-    Raises NotFound, Refused for bytes that do not match their digest, and DeclarationError.
+    Raises NotFound, Refused for what is not signed or does not match its digest, and DeclarationError.
     """
-    manifest = _manifest(digest, blobs)
-    project = read_files({path: blobs.open(each) for path, each in manifest.files.items()}, f"release {digest[:SHORT]}")
+    store = vault.store
+    manifest, files, _ = checked(digest, vault)
+    project = read_files(files, f"release {digest[:SHORT]}")
     live = dict(store.list(LIVE)).get(manifest.system, {}).get("digest") == digest
     snapshots, notes = _snapshots(store, manifest.system)
     kept = Kept({**store.get(DOCUMENT, digest), "live": live}, snapshots)
@@ -72,10 +71,6 @@ def releases_named(name: str, store: Store) -> tuple[str, ...]:
     if len(digits) < PREFIX or not set(digits) <= HEX:
         return ()
     return tuple(digest for digest, _ in store.list(DOCUMENT) if digest.startswith(digits))
-
-
-def _manifest(digest: str, blobs: Blobs) -> Manifest:
-    return msgspec.json.decode(blobs.open(digest), type=Manifest)
 
 
 def _changed(project: Project, manifest: Manifest) -> tuple[str, ...]:

@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
 from importlib.metadata import version
 from typing import Any
 
 import msgspec
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from roadworthy.core.calibrate import Calibration
 from roadworthy.core.release import (
@@ -23,10 +24,12 @@ from roadworthy.core.release import (
 )
 from roadworthy.core.venn_abers import opened
 from roadworthy.errors import InputError, NotFound, Refused, nearest
+from roadworthy.flows import seal
 from roadworthy.flows.declare import Project, read_files
 from roadworthy.ports import Blobs, Inspectable, Loader, Model, Store
 
 DOCUMENT = "release"
+SIGNATURE = "signature"  # the document with the envelope that signs a release's digest
 LIVE = "live"  # the document that names a system's live release
 REPORT, PRICE = "rehearsal", "price"  # those of a system's newest rehearsal, and of what a review costs
 COMPUTING = ("roadworthy", "numpy", "scipy", "scikit-learn", "lightgbm")  # packages that decide what a score is
@@ -40,6 +43,17 @@ class Draft:
     files: Mapping[str, bytes]
     model: bytes
     evidence: Mapping[str, Any]
+
+
+@dataclass(frozen=True, slots=True)
+class Vault:
+    """Where releases are kept, and what a place asks of them: whose signatures count, and which environment it is."""
+
+    store: Store
+    blobs: Blobs
+    trusted: Mapping[str, Ed25519PublicKey]
+    environment: str
+    own: Mapping[str, Ed25519PublicKey]  # the key of this very home: others sign releases, but approve nothing here
 
 
 def versions() -> dict[str, str]:
@@ -94,7 +108,7 @@ def open_model(project: Project, manifest: Manifest, model: bytes, loader: Calla
     return compile_release(project, manifest, loaded)
 
 
-def keep(draft: Draft, blobs: Blobs, made_at: str) -> tuple[str, str, Any]:
+def keep(draft: Draft, blobs: Blobs, made_at: str, author: Mapping[str, Any]) -> tuple[str, str, Any]:
     """Put a draft's bytes among the blobs; returns the document that makes it a release of the store."""
     for content in (*draft.files.values(), *([draft.model] if draft.model else [])):
         blobs.put(content)
@@ -105,6 +119,7 @@ def keep(draft: Draft, blobs: Blobs, made_at: str) -> tuple[str, str, Any]:
         "system": manifest.system,
         "kind": manifest.kind,
         "made_at": made_at,
+        "author": dict(author),
         "model": manifest.model,
         "contracts": {path: digest for path, digest in manifest.files.items() if path.endswith((".yaml", ".yml"))},
         "versions": manifest.versions,
@@ -141,51 +156,78 @@ def newest_release(store: Store, system: str) -> str:
     return max(made)[2]
 
 
-def make_live(
-    store: Store,
-    system: str,
-    digest: str,
-    at: str,
-    documents: Sequence[tuple[str, str, Any]] = (),
-    given: Sequence[tuple[str, str, Any]] = (),
-) -> None:
-    """Let a release decide from now on, with other documents in the same transaction. The one place that does."""
-    store.append([], [*documents, (LIVE, system, {"digest": digest, "at": at})], given)
+def signed(digest: str, signer: seal.Signer) -> tuple[str, str, Any]:
+    """The document that signs a release: its content only, so the same release is signed alike wherever it is made."""
+    return SIGNATURE, digest, signer.sign(seal.RELEASE, digest.encode())
 
 
-def load_release(digest: str, blobs: Blobs, loader: Callable[[str], Loader]) -> tuple[Project, Release]:
+def load_release(
+    digest: str, vault: Vault, loader: Callable[[str], Loader], may: Callable[[Manifest], None] = lambda _: None
+) -> tuple[Project, Release]:
     """The release of this digest with the project it was made from, every byte checked against it before it is read.
 
-    Raises NotFound, Refused for bytes that do not match or for packages of other versions, and DeclarationError.
+    `may` raises Refused where it may not decide here; it is asked before anything but the manifest is read. Raises
+    NotFound, Refused for a missing or foreign signature, for bytes that do not match or for packages of other versions,
+    and DeclarationError.
     """
-    manifest = _manifest(digest, blobs)
+    manifest, files, model = checked(digest, vault)
+    may(manifest)
+    check_versions(digest, manifest)
+    project = _project(files, digest)
+    return project, open_model(project, manifest, model, loader)
+
+
+def check_versions(digest: str, manifest: Manifest) -> None:
+    """Raises Refused for a release whose scores other versions of packages would compute."""
     here = versions()
     other = [f"{name} {made}, here {here.get(name, 'none')}" for name, made in manifest.versions.items()
              if here.get(name) != made]  # fmt: skip
     if other:
         raise Refused(f"release {digest[:12]} was made with {'; '.join(other)}", hint="train it again with these")
-    project = _project(manifest, digest, blobs)
-    model = blobs.open(manifest.model) if manifest.kind != RULE else b""
-    return project, open_model(project, manifest, model, loader)
 
 
-def load_project(digest: str, blobs: Blobs) -> Project:
+def load_project(digest: str, vault: Vault) -> Project:
     """What a release was declared as, to be compared with: it cannot decide, so package versions do not matter.
 
-    Raises NotFound, Refused for bytes that do not match, and DeclarationError.
+    Raises NotFound, Refused for what is not signed or does not match, and DeclarationError.
     """
-    return _project(_manifest(digest, blobs), digest, blobs)
+    return _project(checked(digest, vault)[1], digest)
 
 
-def _manifest(digest: str, blobs: Blobs) -> Manifest:
-    manifest = msgspec.json.decode(blobs.open(digest), type=Manifest)
+def checked(digest: str, vault: Vault) -> tuple[Manifest, dict[str, bytes], bytes]:
+    """Manifest, files and model of a release: signed by a trusted key, and every byte as its digest says.
+
+    Nothing but the manifest is parsed, and that only after the signature. Raises NotFound and Refused.
+    """
+    content = vault.blobs.open(digest)
+    _check_signature(digest, vault)
+    manifest = msgspec.json.decode(content, type=Manifest)
     if digest_of(manifest) != digest:
         raise Refused(f"release {digest[:12]} is not written in its canonical form")
-    return manifest
+    files = {path: _part(each, digest, vault.blobs) for path, each in manifest.files.items()}
+    return manifest, files, _part(manifest.model, digest, vault.blobs) if manifest.kind != RULE else b""
 
 
-def _project(manifest: Manifest, digest: str, blobs: Blobs) -> Project:
-    files = {path: blobs.open(each) for path, each in manifest.files.items()}
+def _check_signature(digest: str, vault: Vault) -> None:
+    try:
+        envelope = vault.store.get(SIGNATURE, digest)
+    except NotFound:
+        raise Refused(f"release {digest[:12]} is not signed",
+                      hint="train it again, or bring it with `roadworthy promote`") from None  # fmt: skip
+    said = seal.payload_of(envelope, seal.RELEASE, vault.trusted, f"release {digest[:12]}")
+    if said != digest.encode():
+        raise Refused(f"release {digest[:12]}: the signature is another release's")
+
+
+def _part(part: str, digest: str, blobs: Blobs) -> bytes:
+    try:
+        return blobs.open(part)
+    except NotFound:
+        raise Refused(f"release {digest[:12]} is not whole: blob {part[:12]} is missing",
+                      hint="restore it from a backup, or bring the release again") from None  # fmt: skip
+
+
+def _project(files: Mapping[str, bytes], digest: str) -> Project:
     return read_files(files, f"release {digest[:12]}", sealed=True)
 
 

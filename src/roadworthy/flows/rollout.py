@@ -13,13 +13,15 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from roadworthy.core.changes import changes
+from roadworthy.core.changes import changes as contract_changes
 from roadworthy.core.release import Release
+from roadworthy.core.rights import DEV, Actor
 from roadworthy.core.rollout import RUNNING, Counted, Evidence, Standing, begun, ended, held, looked, resumed
 from roadworthy.core.views import View, facts_of, names_of
 from roadworthy.errors import Conflict, InputError, NotFound, Refused
 from roadworthy.flows.decide import INPUT, iso
-from roadworthy.flows.releases import LIVE, make_live
+from roadworthy.flows.deployments import Document, Place, approval_of, changes, environment_of, go_live
+from roadworthy.flows.releases import LIVE
 from roadworthy.flows.rollout_log import Position, Rivals, read
 from roadworthy.flows.shadow import SHADOW
 from roadworthy.ports import Store
@@ -106,7 +108,7 @@ def refuse_strangers(champion: Release, challenger: Release) -> None:
         raise Refused(f"{name} has other actions: {', '.join(other.decision.actions)}", hint="promote it at once")
     known = champion.contract.by_name
     lacking = [each.name for each in challenger.contract.fields if each.name not in known]
-    breaking = [f"{each.path}: {each.what}" for each in changes(champion.contract, challenger.contract, {})
+    breaking = [f"{each.path}: {each.what}" for each in contract_changes(champion.contract, challenger.contract, {})
                 if each.breaking]  # fmt: skip
     if lacking or breaking:
         what = breaking or [f"the column '{lacking[0]}' is not in the contract that rows are read by"]
@@ -165,11 +167,19 @@ def write(store: Store, kept: Kept, standing: Standing, position: Position) -> K
         live = (LIVE, standing.system, store.get(LIVE, standing.system))
         if live[2]["digest"] != standing.champion:
             raise Conflict(f"the champion {standing.champion[:12]} no longer decides")
-        at = str(iso(standing.looked))
-        make_live(store, standing.system, standing.challenger, at, [document], [given, live])
+        _go_live(store, kept.id, standing, document, [given, live])
     else:
         store.append([], [document], [given])
     return Kept(kept.id, standing, position, store.get(ROLLOUT, kept.id))
+
+
+def _go_live(store: Store, id: str, standing: Standing, document: Document, given: Sequence[Document]) -> None:
+    """The challenger decides from now on, caused by whoever began its rollout, by the approval that it had then."""
+    environment = environment_of(store)
+    actor = Actor(standing.by, (), authenticated=environment != DEV)
+    approval = approval_of(changes(store, standing.system), standing.challenger)
+    go_live(Place(store, environment, actor, str(iso(standing.looked))), standing.system, standing.challenger,
+            approval=approval, why=f"rollout {id} passed its last step", more=[document], rests_on=given)  # fmt: skip
 
 
 @dataclass(slots=True)

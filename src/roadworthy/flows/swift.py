@@ -27,6 +27,7 @@ class Row(NamedTuple):
 
     body: bytes
     values: tuple[Any, ...]
+    contract: Contract  # that it was read by: the release may change while it waits
 
     def plain(self) -> Any:
         """The row as the careful parser takes it, and as the record of its rejection shows it."""
@@ -46,13 +47,13 @@ class Swift:
     def read(self, body: bytes) -> Row | None:
         """The row of a body that is one JSON object of the contract's shape; None for all that needs care."""
         try:
-            return Row(body, _values(self.decode(body)))
+            return Row(body, _values(self.decode(body)), self.contract)
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
             return None
 
     def parse(self, rows: Sequence[object]) -> Parsed:
         """Rows, read the quick way or not, as `parse_rows` gives them. Raises InputError as that does."""
-        quick = [row.values for row in rows if type(row) is Row]
+        quick = [row.values for row in rows if type(row) is Row and row.contract is self.contract]
         batch = self._columns(quick) if quick else None
         if batch is None:
             return parse_rows(self.contract, [plain(row) for row in rows], timezone=self.timezone)
@@ -61,8 +62,8 @@ class Swift:
         return self._mixed(rows, batch)
 
     def _mixed(self, rows: Sequence[object], quick: Batch) -> Parsed:
-        slow = [place for place, row in enumerate(rows) if type(row) is not Row]
-        parsed = parse_rows(self.contract, [rows[place] for place in slow], timezone=self.timezone)
+        slow = [place for place, row in enumerate(rows) if type(row) is not Row or row.contract is not self.contract]
+        parsed = parse_rows(self.contract, [plain(rows[place]) for place in slow], timezone=self.timezone)
         swift = np.delete(np.arange(len(rows)), slow)
         order = np.argsort(np.concatenate([swift, slow]))
         faults = {slow[row]: listed for row, listed in parsed.faults.items()}

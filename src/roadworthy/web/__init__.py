@@ -5,25 +5,28 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 from typing import Any
 
 from litestar import Litestar, Request, Response
 from litestar.exceptions import HTTPException
-from litestar.types import ASGIApp, Message, Receive, Scope, Send
+from litestar.types import ASGIApp, Message, Receive, Send
 
-from roadworthy.errors import RoadworthyError
-from roadworthy.web import metrics
+from roadworthy.errors import Denied, Overloaded, RoadworthyError
+from roadworthy.web import login, metrics
 from roadworthy.web.answers import HttpError, error_body, error_headers, explained, json_response, send_json
-from roadworthy.web.api import evidence, reading, rows
+from roadworthy.web.api import acts, evidence, reading, rows
 from roadworthy.web.api.desks import MOUNT, Desks
 from roadworthy.web.app_port import App
-from roadworthy.web.auth import OPEN
+from roadworthy.web.auth import OPEN, check_origin, has_key
 from roadworthy.web.door import Door
+from roadworthy.web.gate import pass_through
 from roadworthy.web.pages import error_page, routes
 
 __all__ = ["build"]
+SAFE = ("GET", "HEAD")  # methods that change nothing
 
 
 def build(app: App, door: Door | None = None) -> Litestar:
@@ -37,8 +40,9 @@ def build(app: App, door: Door | None = None) -> Litestar:
         await desks.drain()
 
     taking = rows.route(app, desks, door)
+    reads = [*reading.routes(app, door), *metrics.routes(app, desks, door), *login.routes(door), *routes(app)]
     made = Litestar(
-        [taking, *reading.routes(app, door), *evidence.routes(app), *metrics.routes(app, desks, door), *routes(app)],
+        [taking, *evidence.routes(app), *reads],
         exception_handlers={Exception: _refuse},
         lifespan=[lifespan],
         openapi_config=None,
@@ -46,34 +50,51 @@ def build(app: App, door: Door | None = None) -> Litestar:
         request_max_body_size=door.limits.body,
     )
     made.state.desks = desks
-    made.asgi_handler = _through(door, taking.fn, made.asgi_handler)
+    made.asgi_handler = _through(door, taking.fn, rows.changing(app, door), made.asgi_handler)
     return made
 
 
-def _through(door: Door, taking: ASGIApp, others: ASGIApp) -> ASGIApp:
+def _through(door: Door, taking: ASGIApp, changing: ASGIApp, others: ASGIApp) -> ASGIApp:
     """What every request passes: whether it may ask at all, then its route.
 
     The addresses that rows are sent to go past the routing of all others, which takes as long as deciding does.
     """
-    access = door.access
 
-    async def route(scope: Scope, receive: Receive, send: Send) -> None:
-        path, headers = scope["path"], scope["headers"]
+    async def route(scope: Any, receive: Receive, send: Send) -> None:
+        path = scope["path"]
         try:
-            access.check_host(headers)
-            if path not in OPEN:
-                access.caller(headers)
-        except HttpError as error:
+            await _let_in(door, scope)
+        except (Denied, Overloaded, HttpError) as error:
             door.requests["refused", error.status] += 1
+            if error.status == 401 and login.asks(scope):
+                await send_json(send, 303, {}, {"location": login.way(scope)})
+                return
             # What is left of a refused body is not read.
             await send_json(send, error.status, error_body(error), {**error_headers(error), "connection": "close"})
             return
         if path.startswith(f"{MOUNT}/"):
             await taking(scope, receive, send)
+        elif path.startswith(rows.CHANGED):
+            await changing(scope, receive, send)
         else:
             await others(scope, receive, _counted(door, path, send))
 
     return route
+
+
+async def _let_in(door: Door, scope: Any) -> None:
+    """Leave word of who asks in the scope. Raises HttpError, Denied and Overloaded where they may not."""
+    access, path, headers = door.access, scope["path"], scope["headers"]
+    access.check_host(headers)
+    if path in OPEN or path == login.LOGIN or path.startswith("/static/"):
+        return
+    actor = access.known(headers)
+    if actor is None:
+        actor = await asyncio.to_thread(access.caller, headers)  # comparing a key takes its time
+    pass_through(actor, scope["method"], path)
+    if actor.authenticated and scope["method"] not in SAFE and not has_key(headers):
+        check_origin(headers)  # a session is sent by the browser, whoever's page it is on
+    scope[acts.ACTOR] = actor
 
 
 def _counted(door: Door, path: str, send: Send) -> Send:

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any, Protocol
 
 from roadworthy.core.openmetrics import Family
+from roadworthy.core.rights import Actor
 
 Json = dict[str, Any]
 Answer = Json  # {"status": int, "body": {...}, "spent": seconds of parse, prefetch, decide and commit, if known}
@@ -24,8 +25,48 @@ class Desk(Protocol):
         """One answer a row, in order: 200 when the outcome was taken."""
 
 
+class Office(Protocol):
+    """What people do over the doors: see `roadworthy.office`. Each raises what the act raises."""
+
+    def act(self, actor: Actor, name: str, release: str, said: Mapping[str, Any]) -> Json:
+        """An act on a release; it is in effect when this returns."""
+
+    def rollout(self, system: str) -> Json:
+        """How the newest rollout of a system stands. Raises NotFound, also where there was none."""
+
+    def roll(self, actor: Actor, system: str, what: str, release: str, why: str) -> Json:
+        """Start, hold, resume or abort a rollout; in force when it returns. Raises NotFound, InputError, Conflict."""
+
+    def receive(self, actor: Actor, documents: Sequence[Any]) -> Json:
+        """A release that comes from another home."""
+
+    def history(self, system: str, at: str) -> Json:
+        """What happened to a system's releases."""
+
+    def owned(self, system: str) -> list[Json]:
+        """How the owners of a system stand."""
+
+    def confirm(self, actor: Actor, system: str) -> list[Json]:
+        """An owner confirms a system."""
+
+    def keys(self) -> list[Json]:
+        """All keys, without their secrets."""
+
+    def create_key(
+        self, actor: Actor, name: str, roles: Sequence[str], systems: Sequence[str], environments: Sequence[str]
+    ) -> Json:
+        """A new key."""
+
+    def revoke_key(self, actor: Actor, id: str) -> Json:
+        """The end of a key."""
+
+
 class App(Protocol):
     """The house, as the doors see it. Reading is safe from any thread."""
+
+    @property
+    def office(self) -> Office:
+        """Where people change what is live, and who may ask."""
 
     def systems(self) -> list[str]:
         """The names of the systems that are served."""
@@ -68,12 +109,6 @@ class App(Protocol):
 
     def evidence(self, system: str) -> Json:
         """The live release of a system with its evidence, gates and waivers. Raises NotFound."""
-
-    def rollout(self, system: str) -> Json:
-        """How the newest rollout of a system stands. Raises NotFound, also where there was none."""
-
-    def roll(self, system: str, what: str, release: str, by: str, why: str) -> Json:
-        """Start, hold, resume or abort a rollout; in force when it returns. Raises NotFound, InputError, Conflict."""
 
     def measures(self) -> list[Family]:
         """What a monitoring system is told of the systems."""

@@ -46,7 +46,10 @@ class Connection(HttpToolsProtocol):
     _size, _start = 0, 0.0
     _rested = 0.0  # when the newest row that went the short way was answered
     _fixed: tuple[object, bytes] = (None, b"")
-    _known: Headers | None = None  # the headers of the newest request that was let in the short way
+    # Of the newest request that was let in the short way: its headers, the keys that there were, where it went.
+    _known: Headers | None = None
+    _generation = -1
+    _asked: Counter | None = None
 
     def __init__(self, door: Door, desks: Desks, **given: Any) -> None:
         super().__init__(**given)
@@ -75,7 +78,7 @@ class Connection(HttpToolsProtocol):
     def on_headers_complete(self) -> None:
         self._head = -1
         counter = self.desks.counters.get(self.url)
-        if counter is None or not self._plain():
+        if counter is None or not self._plain(counter):
             self._begin()
             return
         self._counter, self._chunks, self._size, self._start = counter, [], 0, perf_counter()
@@ -95,23 +98,29 @@ class Connection(HttpToolsProtocol):
             self._hand_over()
             super().on_message_complete()
 
-    def _plain(self) -> bool:
-        """Whether the request can go the short way, as far as its head says."""
+    def _plain(self, counter: Counter) -> bool:
+        """Whether the request can go the short way, as far as its head says.
+
+        Who was let in is let in again with the same headers, until any key is made or revoked.
+        """
         before: RequestResponseCycle | Asked | None = self.cycle  # none before the first request
         idle = before is None or before.response_complete
         ordinary = self.parser.get_method() == b"POST" and self.parser.get_http_version() == "1.1"
         if not idle or not ordinary or self.flow.write_paused or self.door.draining:
             return False
         headers = [each for each in self.headers if each[0] != b"content-length"]
-        if headers != self._known:
+        generation = self.door.access.generation
+        if headers != self._known or generation != self._generation or counter is not self._asked:
             if not CAREFUL.isdisjoint(name for name, _ in headers):
                 return False
             try:
                 self.door.access.check_host(headers)
-                self.door.access.caller(headers)
             except HttpError:
                 return False
-            self._known = headers
+            actor = self.door.access.known(headers)
+            if actor is None or not actor.may("decide", counter.system):
+                return False
+            self._known, self._generation, self._asked = headers, generation, counter
         return True
 
     def _taken(self, counter: Counter) -> bool:

@@ -104,7 +104,7 @@ def run(
     `ready` is called with the address once requests are answered; port 0 takes a free port. Prints nothing. Raises
     InputError when the address cannot be taken, or without a door is one that other machines can reach.
     """
-    chosen = door or Door(access=access(host, "", ""))
+    chosen = door or Door(access=access(host, ""))
     listener = _listen(host, port)
     try:
         url = address(host, listener.getsockname()[1])

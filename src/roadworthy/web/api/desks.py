@@ -20,6 +20,7 @@ class Counter(NamedTuple):
 
     read: Callable[[bytes], object | None]  # a row from a body that is one plain row; None where it needs care
     queue: Coalescer[object, Answer]
+    system: str
 
 
 class Desks:
@@ -58,5 +59,5 @@ class Desks:
             (system, verb), Coalescer[object, Answer](work, self._thread.put, limit=self._most_rows)
         )
         if verb == "decide":
-            self.counters[f"{MOUNT}/{system}/decisions".encode()] = Counter(desk.read, queue)
+            self.counters[f"{MOUNT}/{system}/decisions".encode()] = Counter(desk.read, queue, system)
         return queue

@@ -1,4 +1,7 @@
-"""`/v1/systems/{system}/halt`: POST {"by", "why"} halts a system, DELETE {"by"} lifts it, GET says how it stands."""
+"""`/v1/systems/{system}/halt`: POST {"by", "why"} halts a system, DELETE {"by"} lifts it, GET says how it stands.
+
+Who shows a key does it under the key's name, whatever `by` says.
+"""
 
 from __future__ import annotations
 
@@ -8,6 +11,7 @@ from typing import Any
 
 from roadworthy.errors import InputError, nearest
 from roadworthy.web.answers import HttpError
+from roadworthy.web.api.acts import actor_of
 from roadworthy.web.api.body import check_headers, parse, read
 from roadworthy.web.app_port import App, Json
 
@@ -25,8 +29,9 @@ async def halting(app: App, system: str, scope: Any, receive: Any) -> tuple[int,
     if change is None:
         raise HttpError(405, "method", f"{method} is not for this address", hint=f"use {METHODS}", allow=METHODS)
     check_headers(scope["headers"], LIMIT)
-    said = texts_of(parse(await read(receive, LIMIT)), ("by", "why"), EXAMPLE)
-    return 200, await asyncio.to_thread(change, system, said.get("by", ""), said.get("why", "")), {}
+    said, actor = texts_of(parse(await read(receive, LIMIT)), ("by", "why"), EXAMPLE), actor_of(scope)
+    by = actor.name if actor.authenticated else said.get("by", "")
+    return 200, await asyncio.to_thread(change, system, by, said.get("why", "")), {}
 
 
 def texts_of(body: object, names: Sequence[str], example: str) -> dict[str, str]:

@@ -27,6 +27,14 @@ def document(schemas: Mapping[str, Json]) -> Json:
             "get": _get("The live release with its evidence, gates and waivers", "Evidence")
         }
         paths[f"/v1/systems/{system}/rollout"] = _rollout(system)
+        paths[f"/v1/systems/{system}/releases"] = {
+            "get": _get("Which release decides, or decided `at` a time, and every change", "Releases",
+                        [{**_parameter("at", "query"), "required": False}])
+        }  # fmt: skip
+        paths[f"/v1/systems/{system}/owner"] = {
+            "get": _get("Who answers for the system", "Owners"), "post": _get("Confirm that it is you", "Owners"),
+        }  # fmt: skip
+    paths |= _changes()
     paths["/v1/decisions/{id}"] = {
         "get": _get("One decision with everything that led to it", "Trace", [_parameter("id", "path")])
     }
@@ -116,11 +124,31 @@ def _rollout(system: str) -> Json:
     } | {"summary": f"How a release of {system} takes over, step by step"}
 
 
+def _changes() -> Json:
+    """What people do to releases and keys; each needs a key with the right."""
+    why = {"required": True, "content": _json({"type": "object", "properties": {"why": _TEXT, "standing": _TEXT}})}
+    asked = _of("name roles", name=_TEXT, roles=_TEXTS, systems=_TEXTS, environments=_TEXTS)
+    release, act, id = (_parameter(name, "path") for name in ("release", "act", "id"))
+    act["schema"] = {"enum": ["request", "approve", "reject", "promote", "rollback", "retire"]}
+    documents = {"required": True, "content": _json(_of("documents", documents={"type": "array"}))}
+    new = {"required": True, "content": _json(asked)}
+    return {
+        "/v1/releases": {"post": {**_get("Bring a release whose files are here", "Change"), "requestBody": documents}},
+        "/v1/releases/{release}/{act}": {
+            "post": {**_get("Do something to a release", "Change", [release, act]), "requestBody": why}
+        },
+        "/v1/keys": {"get": _get("All keys, without their secrets", "Keys"),
+                     "post": {**_get("A new key, shown once", "Key"), "requestBody": new}},
+        "/v1/keys/{id}": {"delete": _get("Revoke a key", "Key", [id])},
+    }  # fmt: skip
+
+
 def _of(required: str, **properties: Json) -> Json:
     return {"type": "object", "required": required.split(), "properties": properties}
 
 
 _TEXT: Json = {"type": "string"}
+_TEXTS: Json = {"type": "array", "items": _TEXT}
 _NUMBER: Json = {"type": ["number", "null"]}
 _OBJECT: Json = {"type": "object"}
 _REASON = _of("feature text", feature=_TEXT, value={}, text=_TEXT, contribution=_NUMBER)
@@ -151,6 +179,13 @@ _SHARED: Json = {
                  record=_OBJECT, release=_OBJECT, outcomes={"type": "array"}, store=_TEXT),
     "Outcome": {"type": "object", "description": "A row of the outcome's contract"},
     "Taken": {"type": "object"},
+    "Releases": _of("system environment live changes", system=_TEXT, environment=_TEXT, at=_TEXT,
+                    live={"type": ["object", "null"]}, changes={"type": "array"}, standing={"type": "array"}),
+    "Change": _of("release system environment", release=_TEXT, system=_TEXT, environment=_TEXT, state=_TEXT),
+    "Owners": {"type": "array", "items": _of("system part name holds", system=_TEXT, part=_TEXT, name=_TEXT,
+                                             holds={"type": "boolean"})},
+    "Key": _of("id name roles", id=_TEXT, name=_TEXT, roles=_TEXTS, systems=_TEXTS, environments=_TEXTS, key=_TEXT),
+    "Keys": {"type": "array", "items": {"$ref": "#/components/schemas/Key"}},
     "Status": _of("status", status=_TEXT, warnings={"type": "array", "items": _TEXT}, models=_OBJECT),
     "Halt": _of("system halted history", system=_TEXT, halted={"type": "boolean"}, by={"type": ["string", "null"]},
                 at={"type": ["string", "null"]}, why={"type": ["string", "null"]}, history={"type": "array"}),

@@ -9,6 +9,7 @@ from litestar.datastructures import State
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath
 
+from roadworthy.errors import Denied, Overloaded
 from roadworthy.web.answers import HttpError, error_body, error_headers, json_response
 from roadworthy.web.api.openapi import document
 from roadworthy.web.app_port import App, Json
@@ -36,7 +37,8 @@ def routes(app: App, door: Door) -> list[HTTPRouteHandler]:
         """
         reasons = ["the server is stopping"] if door.draining else await asyncio.to_thread(app.ready)
         if not reasons:
-            known = await asyncio.to_thread(_standing, app) if _shown(door, request) else {}
+            shown = await asyncio.to_thread(_shown, door, request)
+            known = await asyncio.to_thread(_standing, app) if shown else {}
             return json_response({"status": "ready", "ready": True, **known})
         faults = tuple({"path": "", "expected": "ready", "got": reason, "hint": ""} for reason in reasons)
         error = HttpError(503, "not_ready", "not ready: " + "; ".join(reasons), faults=faults)
@@ -55,8 +57,8 @@ def _standing(app: App) -> Json:
 
 
 def _shown(door: Door, request: Request[None, None, State]) -> bool:
-    """Whether the caller has shown the key, where there is one."""
+    """Whether the caller may read about every system."""
     try:
-        return bool(door.access.caller(request.scope["headers"]))
-    except HttpError:
+        return door.access.caller(request.scope["headers"]).may("read")
+    except (Denied, Overloaded):
         return False

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import asyncio
+from functools import partial
 from typing import Any
 
 from roadworthy.errors import InputError, nearest
 from roadworthy.web.answers import HttpError
+from roadworthy.web.api.acts import actor_of, named
 from roadworthy.web.api.body import check_headers, parse, read
 from roadworthy.web.api.halts import LIMIT, texts_of
 from roadworthy.web.app_port import App, Json
@@ -21,7 +23,7 @@ async def rolling(app: App, system: str, scope: Any, receive: Any) -> tuple[int,
     """The answer to one request: how the rollout stands afterwards."""
     method = scope["method"]
     if method == "GET":
-        return 200, await asyncio.to_thread(app.rollout, system), {}
+        return 200, await asyncio.to_thread(app.office.rollout, system), {}
     if method != "POST":
         raise HttpError(405, "method", f"{method} is not for this address", hint=f"use {METHODS}", allow=METHODS)
     check_headers(scope["headers"], LIMIT)
@@ -29,5 +31,6 @@ async def rolling(app: App, system: str, scope: Any, receive: Any) -> tuple[int,
     what = said.get("what", "")
     if what not in VERBS:
         raise InputError(f"what: expected {', '.join(VERBS)}, got '{what}' ({nearest(what, VERBS)})")
-    release, by, why = (said.get(name, "") for name in ("release", "by", "why"))
-    return 200, await asyncio.to_thread(app.roll, system, what, release, by, why), {}
+    actor = named(actor_of(scope), said.get("by", ""))
+    work = partial(app.office.roll, actor, system, what, said.get("release", ""), said.get("why", ""))
+    return 200, await asyncio.to_thread(work), {}

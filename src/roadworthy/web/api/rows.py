@@ -13,9 +13,11 @@ from typing import Any
 from urllib.parse import parse_qs
 
 from litestar.handlers import ASGIRouteHandler
+from litestar.types import ASGIApp
 
 from roadworthy.errors import InputError, Overloaded
 from roadworthy.web.answers import HttpError, error_body, error_headers, explained, send_json
+from roadworthy.web.api.acts import acting
 from roadworthy.web.api.body import Gone, check_headers, parse, read
 from roadworthy.web.api.desks import MOUNT, Desks, Verb
 from roadworthy.web.api.evidence import evidence
@@ -26,6 +28,8 @@ from roadworthy.web.door import Door
 
 VERBS: dict[str, Verb] = {"decisions": "decide", "outcomes": "outcomes"}
 METHODS: dict[Verb, str] = {"decide": "GET, POST", "outcomes": "POST"}
+GOVERNED = ("releases", "owner")  # what people change and look up there
+CHANGED = ("/v1/releases", "/v1/keys")  # and elsewhere
 Reply = tuple[int, object, dict[str, str]]
 
 
@@ -38,7 +42,9 @@ def route(app: App, desks: Desks, door: Door) -> ASGIRouteHandler:
     async def raw(scope: Any, receive: Any, send: Any) -> None:
         parts = scope["path"].removeprefix(MOUNT).strip("/").split("/")
         verb = VERBS.get(parts[1]) if len(parts) == 2 else None
-        if len(parts) == 2 and parts[1] == "halt":
+        if len(parts) == 2 and parts[1] in GOVERNED:
+            await _reply(door, send, acting(app, scope, receive), parts[1])
+        elif len(parts) == 2 and parts[1] == "halt":
             await _reply(door, send, halting(app, parts[0], scope, receive), "halt")
         elif len(parts) == 2 and parts[1] == "evidence":
             await _reply(door, send, evidence(app, parts[0], scope["method"]), "evidence")
@@ -52,6 +58,15 @@ def route(app: App, desks: Desks, door: Door) -> ASGIRouteHandler:
             await _reply(door, send, _take(door, desks, verb, parts, scope, receive), parts[1])
 
     return ASGIRouteHandler(MOUNT, is_mount=True, copy_scope=False)(raw)
+
+
+def changing(app: App, door: Door) -> ASGIApp:
+    """The changes of people at `CHANGED` and below: see `acts.py`."""
+
+    async def raw(scope: Any, receive: Any, send: Any) -> None:
+        await _reply(door, send, acting(app, scope, receive), scope["path"].split("/")[2])
+
+    return raw
 
 
 async def _nowhere(path: str) -> Reply:

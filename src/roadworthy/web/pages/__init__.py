@@ -16,12 +16,12 @@ from litestar.params import FromPath, FromQuery
 from roadworthy.errors import NotFound, RoadworthyError, nearest
 from roadworthy.web.answers import error_headers, json_response
 from roadworthy.web.app_port import App
-from roadworthy.web.pages import data, decision, overview, rollout
+from roadworthy.web.pages import data, decision, overview, releases, rollout
 from roadworthy.web.pages import system as system_page
 from roadworthy.web.pages.render import FILES, html
 from roadworthy.web.pages.view import View
 
-PAGES: tuple[ModuleType, ...] = (overview, system_page, data, rollout, decision)
+PAGES: tuple[ModuleType, ...] = (overview, system_page, data, releases, rollout, decision)
 TWIN = ".json"
 
 

@@ -10,7 +10,7 @@ PATH = "/systems/{system:str}/rollout"
 
 def page(app: App, system: str) -> View:
     """The newest rollout of a system. Raises NotFound where there was none."""
-    rollout = app.rollout(system)
+    rollout = app.office.rollout(system)
     data = {"system": system, "rollout": rollout, "verdict": verdict(rollout)}
     return View(f"{system}: rollout", "rollout.html", data)
 
