@@ -8,6 +8,7 @@ import shutil
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import httpx
 import pytest
@@ -15,7 +16,7 @@ import small_world
 from small_world import CAPACITY, DAYS, make_place
 from test_score import payments
 
-from roadworthy import __version__
+from roadworthy import __version__, cli
 from roadworthy.cli import COMMANDS, run
 from roadworthy.flows.outputs import write_table
 from roadworthy.home import open_home
@@ -338,7 +339,14 @@ def test_an_unknown_decision_is_not_found(place, roadworthy):
 
 
 def test_help_and_version(roadworthy):
-    """`--help` lists every command and `--version` says which this is."""
+    """`--help` lists every command in its group with the words that its file begins with; `--version` says which."""
     _, out, _ = roadworthy("--help")
-    assert all(name in out for name in COMMANDS)
+    files = Path(cli.__file__).parent
+    for title, commands in COMMANDS.items():
+        assert title in out
+        for name, about in commands.items():
+            first = (files / f"{name}.py").read_text("utf-8").splitlines()[0]
+            assert first == f'"""`roadworthy {name}`: {about}."""'
+            assert f"{name} " in out
+            assert about.split()[-1] in out
     assert __version__ in roadworthy("--version")[1]

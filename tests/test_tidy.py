@@ -249,7 +249,10 @@ def test_no_file_is_dead() -> None:
     imported = {name for path in modules for _, name in imports(tree(path))}
     suites = ("roadworthy.testing", "roadworthy.examples")
     imported |= {name for path in python_files("tests") for _, name in imports(tree(path)) if name.startswith(suites)}
-    entries = {"roadworthy.__main__", *(f"roadworthy.cli.{name}" for name in COMMANDS)}
+    entries = {
+        "roadworthy.__main__",
+        *(f"roadworthy.cli.{name}" for commands in COMMANDS.values() for name in commands),
+    }
     faults = [short(path) for path, name in modules.items()
               if path.name != "__init__.py" and name not in imported | entries]  # fmt: skip
     refuse(faults, "Nothing imports it. Delete the file, or list it where its kind is listed:")

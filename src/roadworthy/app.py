@@ -300,9 +300,7 @@ class App:
         """Serve a system as one of its releases decides it, warmed up. Raises Refused for one that may not decide."""
         project, release = _loaded(self.home, digest)
         served = self.served[system] = _served(self, project, release, None)
-        rolling = self.rolling[system] = Rolling(
-            self.home, served, _guard, self.follow, alone=not self.settings.store
-        )
+        rolling = self.rolling[system] = Rolling(self.home, served, _guard, self.follow, alone=not self.settings.store)
         rolling.follow()
 
     def _switch(self, served: Served, digest: str) -> None:

@@ -226,8 +226,10 @@ def _gated(home: Home, digest: str, at: str) -> None:
     made = gate_release(home.vault, digest, "", at)
     if not made["pass"]:
         lines = "; ".join(f"{each['gate']}: {each['verdict']}" for each in made["lines"] if not each["kept"])
-        raise Refused(f"release {digest[:SHORT]} does not keep its gates: {lines}",
-                      hint=f"`roadworthy gate {digest[:SHORT]}` says why; `roadworthy waive` lets a line be, by name")
+        raise Refused(
+            f"release {digest[:SHORT]} does not keep its gates: {lines}",
+            hint=f"`roadworthy gate {digest[:SHORT]}` says why; `roadworthy waive` lets a line be, by name",
+        )
 
 
 def _promote(home: Home, place: Place, case: Case, said: Said) -> Told:

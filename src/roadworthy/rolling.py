@@ -14,7 +14,7 @@ from roadworthy.core.arms import Trial
 from roadworthy.core.release import Release
 from roadworthy.core.rights import Actor
 from roadworthy.core.views import names_of
-from roadworthy.errors import Conflict, InputError, NotFound, nearest
+from roadworthy.errors import Conflict
 from roadworthy.flows import rollout as rollouts
 from roadworthy.flows.decide import Desk, Taken
 from roadworthy.flows.declare import Project
@@ -23,7 +23,7 @@ from roadworthy.flows.releases import DOCUMENT, LIVE, find_release, load_release
 from roadworthy.flows.rollout_log import Rivals
 from roadworthy.flows.shadow import Shadow, shown
 from roadworthy.flows.sharing import catch_up
-from roadworthy.flows.swift import Swift, swift
+from roadworthy.flows.swift import Swift
 from roadworthy.flows.warm import open_desk
 from roadworthy.governance import may_roll_out, permit
 from roadworthy.home import Home

@@ -6,15 +6,16 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import cast
 
 from roadworthy.app import App, Served
 from roadworthy.core.quality import refresh_every
-from roadworthy.errors import RoadworthyError
+from roadworthy.errors import RoadworthyError, StoreError
 from roadworthy.flows.acquire import Pulled
 from roadworthy.flows.declare import Project
 from roadworthy.flows.jobs import PLACE, Claim, Fenced, job_id, plan, run_due
@@ -33,38 +34,13 @@ TOLD = 500  # outcomes that are kept at once: a request waits for them
 def scheduled(app: App) -> Iterator[None]:
     """Run what is due in a thread of its own, until the block ends; then a job that is under way has `STOP` seconds."""
     over = Event()
-
-    def work() -> None:
-        while not over.wait(LOOK):
-            run_what_is_due(app)
-
-    def look() -> None:
-        while not over.wait(LOOK):
-            with suppress(RoadworthyError):  # the store does not answer: the doors say so
-                app.look()
-
-    def follow() -> None:
-        while not over.wait(LOOK):
-            with suppress(RoadworthyError):
-                app.follow()
-
-    def roll() -> None:
-        while not over.wait(LOOK):
-            try:
-                app.roll_on()
-            except Exception as error:  # noqa: BLE001  whatever it is, the champion decides on and the next look tries again
-                fields = {"error": error.code if isinstance(error, RoadworthyError) else type(error).__name__}
-                LOG.warning("rollout_look", extra={"fields": fields})
-
     # Threads of their own: a halt, a probe or a rollback must not wait for a table that is pulled for minutes, nor for
     # views that are built anew.
-    threads = [
-        Thread(target=look, name="roadworthy-look", daemon=True),
-        Thread(target=follow, name="roadworthy-follow", daemon=True),
-        Thread(target=roll, name="roadworthy-rollouts", daemon=True),
-    ]
+    works: dict[str, Callable[[], object]] = {"look": app.look, "follow": app.follow, "rollouts": app.roll_on}
     if plan_jobs(app):
-        threads.append(Thread(target=work, name="roadworthy-scheduler", daemon=True))
+        works["scheduler"] = partial(run_what_is_due, app)
+    threads = [Thread(target=_again, args=(name, work, over), name=f"roadworthy-{name}", daemon=True)
+               for name, work in works.items()]  # fmt: skip
     for thread in threads:
         thread.start()
     try:
@@ -75,6 +51,18 @@ def scheduled(app: App) -> Iterator[None]:
             thread.join(STOP)
         for rolling in app.rolling.values():
             rolling.stop()
+
+
+def _again(name: str, work: Callable[[], object], over: Event) -> None:
+    """Do it every `LOOK` seconds. Whatever goes wrong, decisions go on as they are and the next look tries again."""
+    while not over.wait(LOOK):
+        try:
+            work()
+        except StoreError:  # it does not answer: the doors say so
+            continue
+        except Exception as error:  # noqa: BLE001  see above
+            code = error.code if isinstance(error, RoadworthyError) else type(error).__name__
+            LOG.warning("look_failed", extra={"fields": {"what": name, "error": code}})
 
 
 def plan_jobs(app: App) -> dict[str, int]:

@@ -24,7 +24,7 @@ def evidence(release: Release = "", *, system: System = SYSTEM, home: HomeFolder
     """Show a release's evidence: each number with its interval, then slices, groups, and inputs that go wrong."""
     name = "" if release else read_system(system).system.name
     with open_home(home_of(home), writes=False) as opened:
-        digest, owner, gates = gates_of(opened.store, opened.blobs, release, name)
+        digest, owner, gates = gates_of(opened.vault, release, name)
         made = evidence_page(opened.store, digest, owner, gates, now())
     if json:
         print_json(made)
