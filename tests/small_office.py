@@ -8,12 +8,13 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
-from small_world import write_system
+from small_world import CHANGES, write_system
 
+from roadworthy.core.evidence import evidence_digest
 from roadworthy.core.release import digest_of
 from roadworthy.core.rights import Actor
-from roadworthy.flows.approvals import EVIDENCE, evidence_digest
 from roadworthy.flows.declare import Project, read_system
+from roadworthy.flows.evidence import EVIDENCE, measure
 from roadworthy.flows.keys import Keyring, create
 from roadworthy.flows.releases import Draft, rule_release
 from roadworthy.governance import act, confirm
@@ -23,6 +24,13 @@ from roadworthy.runs import publish
 NAME = "card-fraud"
 OWNERS = ("fraud-product@example.com", "fraud-oncall@example.com")
 APPROVER = "risk@example.com"  # whom the example's system.yaml lists
+
+GATES = """gates:
+  - value >= champion                      # the best baseline where there is no champion yet
+  - latency_p99 <= 50ms
+  - cost_per_1000 <= 20                   # most of it is the people who review
+"""
+UNGATED = {**CHANGES, GATES: ""}  # what people may do, apart from what a release must reach
 
 
 @dataclass(frozen=True)
@@ -61,7 +69,13 @@ class Office:
         self, release: str, kind: str = "evaluation", at: str = "2026-01-01T00:00:00Z", value: float = 1.0
     ) -> str:
         """Keep a piece of evidence about a release; returns its id."""
-        body = {"release": release, "system": NAME, "kind": kind, "made_at": at, "measures": [{"value": value}]}
+        body = {
+            "release": release,
+            "system": NAME,
+            "kind": kind,
+            "made_at": at,
+            "measures": [measure("value", value, None, None, 1)],
+        }
         self.home.store.append([], [(EVIDENCE, evidence_digest(body), body)])
         return evidence_digest(body)
 
@@ -85,6 +99,6 @@ def person(home: Home, name: str, *roles: str, systems: tuple[str, ...] = ()) ->
 def office(folder: Path, environment: str = "prod", name: str = "home") -> Iterator[Office]:
     """A new home of an environment, open until the block ends."""
     system = folder / "system"
-    project = read_system(system if system.exists() else write_system(system))
+    project = read_system(system if system.exists() else write_system(system, UNGATED))
     with open_home(folder / name, environment=environment) as home:
         yield Office(home, project, person(home, "ann@example.com", "operator"), person(home, APPROVER, "approver"))

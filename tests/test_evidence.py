@@ -21,9 +21,9 @@ from roadworthy.core.metrics.average_precision import average_precision
 from roadworthy.core.metrics.calibration_slope import calibration_slope
 from roadworthy.core.metrics.decisions import clustered_share, highest_a_day
 from roadworthy.core.slices import binned, excess_loss, weak_slices
-from roadworthy.flows import evidence_documents
 from roadworthy.flows.declare import read_system
-from roadworthy.flows.evidence import EVIDENCE, evidence_of, measures_of
+from roadworthy.flows.evidence import EVIDENCE, evidence_of, measure, measures_of
+from roadworthy.flows.evidence import evidence as evidence_document
 from roadworthy.flows.latency import TIMES, latency, quantile, weight
 from roadworthy.flows.train import Examples
 from roadworthy.home import open_home
@@ -346,8 +346,8 @@ def test_evidence_is_shown_and_told_as_json(place, trained, capsysbinary):
 def test_evidence_of_behaviour_is_read_like_all_other() -> None:
     """What `behave` and `goals` keep matches its digest, and its measures are read, whatever else they say."""
     store = MemoryStore()
-    said = [evidence_documents.measure("behaviour_violations", 0, 0, 0.1, 30, verdict="pass", wanted="at most 0")]
-    document = evidence_documents.evidence("ab" * 32, "cards", "behaviour", "2024-01-01T00:00:00Z", {}, "c", said)
+    said = [measure("behaviour_violations", 0, 0, 0.1, 30, verdict="pass", wanted="at most 0")]
+    document = evidence_document("ab" * 32, "cards", "behaviour", "2024-01-01T00:00:00Z", {}, "c", said)
     store.append([], [document])
     ((id, body),) = evidence_of(store, "ab" * 32).items()
     assert id == document[1]

@@ -22,7 +22,16 @@ from roadworthy.flows.approvals import Case
 from roadworthy.flows.declare import SYSTEM
 from roadworthy.flows.deployments import Place, Step
 from roadworthy.flows.gate import gate_release
-from roadworthy.flows.releases import DOCUMENT, LIVE, SHORT, check_versions, checked, find_release
+from roadworthy.flows.releases import (
+    ALLOWANCE,
+    DOCUMENT,
+    LIVE,
+    SHORT,
+    check_allowance,
+    check_versions,
+    checked,
+    find_release,
+)
 from roadworthy.home import Home, now
 from roadworthy.settings import read
 
@@ -195,6 +204,14 @@ def _approve(home: Home, place: Place, case: Case, said: Said) -> Told:
     return {"approval": id, **body, "state": change["state"]}
 
 
+def _allow(home: Home, place: Place, case: Case, said: Said) -> Told:
+    if not _why(said):
+        raise InputError("why: expected what makes this pickle safe to run, got nothing")
+    digest, body = approvals.allow(home.vault, case, home.signer(), place.actor, place.at, _why(said))
+    home.store.append([], [(ALLOWANCE, digest, body)])
+    return {"model": digest, **body, "state": _state(home, case)}
+
+
 def _reject(_: Home, place: Place, case: Case, said: Said) -> Told:
     if not _why(said):
         raise InputError("why: expected the reason, got nothing")
@@ -213,6 +230,7 @@ def _retire(_: Home, place: Place, case: Case, said: Said) -> Told:
 def _cleared(home: Home, place: Place, case: Case) -> str | None:
     """The approval by which a release may come to decide here; none is needed in dev. Raises Refused."""
     check_versions(case.digest, case.manifest)
+    check_allowance(case.digest, case.manifest, home.vault)
     approval = None if _state(home, case) in ("draft", "requested") else _last_approval(home, case)
     if home.environment != DEV:
         approvals.check(home.vault, case, approval, place.at)
@@ -254,6 +272,7 @@ ACTS: Mapping[str, Act] = MappingProxyType(
     {
         "request": Act("request", ("why",), _request),
         "approve": Act("approve", ("why", "standing"), _approve),
+        "allow": Act("approve", ("why",), _allow),
         "reject": Act("approve", ("why",), _reject),
         "promote": Act("deploy", ("why",), _promote),
         "rollback": Act("deploy", ("why",), _rollback),

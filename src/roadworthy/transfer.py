@@ -11,12 +11,14 @@ from collections.abc import Sequence
 from dataclasses import replace
 from typing import Any
 
+from roadworthy.core.evidence import evidence_digest
 from roadworthy.core.release import canonical
 from roadworthy.core.rights import Actor
 from roadworthy.errors import InputError, Refused
 from roadworthy.flows import deployments
-from roadworthy.flows.approvals import APPROVAL, EVIDENCE, evidence_digest
+from roadworthy.flows.approvals import APPROVAL
 from roadworthy.flows.deployments import Document, Place, Step
+from roadworthy.flows.evidence import EVIDENCE
 from roadworthy.flows.releases import DOCUMENT, SIGNATURE, checked
 from roadworthy.governance import permit
 from roadworthy.home import Home, now

@@ -16,7 +16,7 @@ from roadworthy.flows.behave import behave as try_all
 from roadworthy.flows.declare import SYSTEM as SYSTEM_YAML
 from roadworthy.flows.declare import Project, read_system
 from roadworthy.flows.declare_behaviour import FILE, content_of, read_behaviour
-from roadworthy.flows.evidence_documents import code_of, evidence
+from roadworthy.flows.evidence import code_of, evidence
 from roadworthy.flows.releases import PRICE, load_release
 from roadworthy.flows.team_tests import TeamTests, run_tests, tests_of
 from roadworthy.flows.warm import open_desk

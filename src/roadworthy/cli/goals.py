@@ -22,7 +22,7 @@ from roadworthy.cli.output import (
     table,
 )
 from roadworthy.flows.declare import read_system
-from roadworthy.flows.evidence_documents import code_of, evidence
+from roadworthy.flows.evidence import code_of, evidence
 from roadworthy.flows.goals import study
 from roadworthy.flows.releases import load_release
 from roadworthy.flows.world import history_of

@@ -26,7 +26,23 @@ from roadworthy.core.venn_abers import Step, VennAbers
 from roadworthy.core.views import OUTCOME, Fact, View, facts_of
 
 RULE = "rule"  # the kind of a release without a model: what is done today
+PICKLE = "pickle"  # the kind of a model whose file is code
 REVIEW_PRICE = "review_price"  # the fact that carries the shadow price of a review
+
+
+@dataclass(frozen=True, slots=True)
+class Pickled:
+    """A fitted model that is to be kept as a pickle: see `pickled`."""
+
+    model: object
+
+
+def pickled(model: object) -> Pickled:
+    """Keep a model as a pickle, because no safe format holds it: what `train` returns is put into it.
+
+    Opening a pickle runs whatever it says, so such a release is loaded only where an approver has allowed that file.
+    """
+    return Pickled(model)
 
 
 class Manifest(msgspec.Struct, frozen=True):

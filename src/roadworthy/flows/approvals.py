@@ -19,17 +19,17 @@ from typing import Any
 
 import msgspec
 
-from roadworthy.core.release import Manifest
+from roadworthy.core.release import PICKLE, Manifest
 from roadworthy.core.rights import DEV, Actor, same_person
 from roadworthy.core.system import DAY
 from roadworthy.errors import Denied, InputError, NotFound, Refused
 from roadworthy.flows import seal
 from roadworthy.flows.deployments import Change
+from roadworthy.flows.evidence import evidence_of as newest_evidence
 from roadworthy.flows.releases import DOCUMENT, Vault
 from roadworthy.ports import Store
 
 APPROVAL = "approval"
-EVIDENCE = "evidence"
 TRAINING = "training"  # the kind of the evidence that a release was made with
 LONGEST = 90 * DAY  # of a standing approval, microseconds
 SKEW = timedelta(seconds=5)  # between clocks, before an approval counts as dated in the future
@@ -47,19 +47,10 @@ class Case:
 
 
 def evidence_of(store: Store, release: str) -> dict[str, str]:
-    """The newest evidence of each kind about a release: kind -> id."""
+    """The newest evidence of each kind about a release: kind -> id. Raises Refused for one that was edited."""
     made = store.get(DOCUMENT, release)["evidence"]
     found = {TRAINING: hashlib.sha256(msgspec.json.encode(made, order="sorted")).hexdigest()} if made else {}
-    about = [(id, body) for id, body in store.list(EVIDENCE) if body.get("release") == release]
-    for id, body in sorted(about, key=lambda each: str(each[1].get("made_at", ""))):
-        found[str(body["kind"])] = id
-    return found
-
-
-def evidence_digest(body: Mapping[str, Any]) -> str:
-    """The id of a document of evidence: SHA-256, in hex, of its canonical JSON without `made_at`."""
-    content = {name: value for name, value in body.items() if name != "made_at"}
-    return hashlib.sha256(msgspec.json.encode(content, order="sorted")).hexdigest()
+    return found | {str(body["kind"]): id for id, body in newest_evidence(store, release).items()}
 
 
 def lapsed(store: Store, approval: Body) -> str:
@@ -111,6 +102,22 @@ def give(
         "standing": {"until": until, "bounds": bounds_of(case.manifest)} if until else None,
     }
     return secrets.token_hex(8), {**said, "signature": signer.sign(seal.APPROVAL, _plain(said))}
+
+
+def allow(vault: Vault, case: Case, signer: seal.Signer, actor: Actor, at: str, why: str) -> tuple[str, Body]:
+    """The allowance of a release's pickle, not stored yet, with the digest that it is for.
+
+    Raises Denied for who may not approve the release, and InputError for a release without a pickle.
+    """
+    if case.manifest.kind != PICKLE:
+        raise InputError(f"release {case.digest[:12]} holds no pickle: there is nothing to allow")
+    if vault.environment != DEV:  # there an author goes alone
+        _may_approve(case, actor, vault.environment)
+    signature = signer.sign(seal.ALLOWANCE, case.manifest.model.encode())
+    return case.manifest.model, {
+        "release": case.digest, "system": case.manifest.system, "environment": vault.environment, "by": actor.name,
+        "authenticated": actor.authenticated, "at": at, "why": why, "signature": signature,
+    }  # fmt: skip
 
 
 def check(vault: Vault, case: Case, id: str | None, now: str) -> Body:

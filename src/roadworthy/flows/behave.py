@@ -25,7 +25,7 @@ from roadworthy.core.views import History
 from roadworthy.flows.answer import decide_rows
 from roadworthy.flows.as_sent import as_sent
 from roadworthy.flows.decide import INPUT, Desk
-from roadworthy.flows.evidence_documents import measure
+from roadworthy.flows.evidence import measure
 from roadworthy.flows.history import facts
 from roadworthy.flows.inputs import parse_rows
 

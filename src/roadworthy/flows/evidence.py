@@ -67,3 +67,28 @@ def measures_of(body: Mapping[str, Any]) -> list[Measure]:
     """The measures of a document. What else it says of them, such as a test's own verdict, is for its reader."""
     known = {each.name for each in fields(Measure)}
     return [Measure(**{key: said for key, said in each.items() if key in known}) for each in body["measures"]]
+
+
+def measure(
+    name: str, value: float | None, low: float | None, high: float | None, n: int, **more: Any
+) -> dict[str, Any]:
+    """One measure: a number with its interval and sample size. `more` may be a unit, a slice, or why there is none."""
+    return {"name": name, "value": value, "low": low, "high": high, "n": n, **more}
+
+
+def evidence(
+    release: str, system: str, kind: str, made_at: str, snapshots: Mapping[str, str], code: str,
+    measures: Sequence[Mapping[str, Any]],
+) -> tuple[str, str, dict[str, Any]]:  # fmt: skip
+    """The document of some evidence, under the digest of its content. `code` is that of what measured."""
+    body = {"release": release, "system": system, "kind": kind, "made_at": made_at, "snapshots": dict(snapshots),
+            "code": code, "measures": list(measures)}  # fmt: skip
+    return EVIDENCE, evidence_digest(body), body
+
+
+def code_of(*contents: bytes) -> str:
+    """The digest of the code that measured: of these bytes, one after the other, each with its length."""
+    whole = hashlib.sha256()
+    for content in contents:
+        whole.update(len(content).to_bytes(8, "little") + content)
+    return whole.hexdigest()

@@ -19,7 +19,7 @@ from roadworthy.core.release import Release
 from roadworthy.core.system import DAY
 from roadworthy.errors import InputError, NotFound, nearest
 from roadworthy.flows.declare import Project
-from roadworthy.flows.evidence_documents import code_of
+from roadworthy.flows.evidence import code_of
 from roadworthy.flows.releases import versions
 from roadworthy.flows.train import Parts, realised, without_reasons
 from roadworthy.ports import Blobs, Store

@@ -33,7 +33,7 @@ from roadworthy.core.system import DAY, Goal, Kpi, System
 from roadworthy.core.views import History
 from roadworthy.errors import InputError
 from roadworthy.flows.declare import Project
-from roadworthy.flows.evidence_documents import measure
+from roadworthy.flows.evidence import measure
 from roadworthy.flows.history import facts
 from roadworthy.flows.kpis import brought_by
 from roadworthy.flows.releases import rule_release

@@ -14,6 +14,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 
 from roadworthy.core.calibrate import Calibration
 from roadworthy.core.release import (
+    PICKLE,
     RULE,
     Manifest,
     Release,
@@ -29,6 +30,7 @@ from roadworthy.flows.declare import Project, read_files
 from roadworthy.ports import Blobs, Inspectable, Loader, Model, Store
 
 DOCUMENT = "release"
+ALLOWANCE = "allowance"  # the document by which an approver lets a pickle be loaded, under the SHA-256 of its bytes
 SIGNATURE = "signature"  # the document with the envelope that signs a release's digest
 LIVE = "live"  # the document that names a system's live release
 REPORT, PRICE = "rehearsal", "price"  # those of a system's newest rehearsal, and of what a review costs
@@ -173,6 +175,7 @@ def load_release(
     manifest, files, model = checked(digest, vault)
     may(manifest)
     check_versions(digest, manifest)
+    check_allowance(digest, manifest, vault)
     project = _project(files, digest)
     return project, open_model(project, manifest, model, loader)
 
@@ -217,6 +220,21 @@ def _check_signature(digest: str, vault: Vault) -> None:
     said = seal.payload_of(envelope, seal.RELEASE, vault.trusted, f"release {digest[:12]}")
     if said != digest.encode():
         raise Refused(f"release {digest[:12]}: the signature is another release's")
+
+
+def check_allowance(digest: str, manifest: Manifest, vault: Vault) -> None:
+    """Raises Refused for a pickle whose very digest nobody has allowed here."""
+    if manifest.kind != PICKLE:
+        return
+    try:
+        envelope = vault.store.get(ALLOWANCE, manifest.model)["signature"]
+    except NotFound:
+        raise Refused(f"release {digest[:12]} holds a pickle, and nobody has allowed {manifest.model[:12]}: "
+                      "loading it would run whatever it says",
+                      hint=f"an approver: `roadworthy allow {digest[:12]} --why TEXT`") from None  # fmt: skip
+    said = seal.payload_of(envelope, seal.ALLOWANCE, vault.own, f"the allowance of {manifest.model[:12]}")
+    if said != manifest.model.encode():
+        raise Refused(f"release {digest[:12]}: the allowance of its pickle is another file's")
 
 
 def _part(part: str, digest: str, blobs: Blobs) -> bytes:

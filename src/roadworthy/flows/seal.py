@@ -21,6 +21,7 @@ from roadworthy.errors import Refused
 
 RELEASE = "application/vnd.roadworthy.release-digest.v1"
 APPROVAL = "application/vnd.roadworthy.approval.v1+json"
+ALLOWANCE = "application/vnd.roadworthy.pickle-digest.v1"
 Envelope = dict[str, Any]
 
 

@@ -13,7 +13,7 @@ from pathlib import Path
 from typing import Any
 from xml.etree import ElementTree
 
-from roadworthy.flows.evidence_documents import measure
+from roadworthy.flows.evidence import measure
 
 TESTS = "tests"
 LIMIT = 300.0  # seconds

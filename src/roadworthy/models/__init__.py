@@ -5,6 +5,7 @@ from __future__ import annotations
 from roadworthy.errors import Refused, nearest
 from roadworthy.models.lightgbm import LightGBMLoader
 from roadworthy.models.mlflow import registered
+from roadworthy.models.pickled import PickleLoader
 from roadworthy.models.remote import RemoteLoader
 from roadworthy.models.sklearn import SklearnLoader
 from roadworthy.ports import Loader
@@ -12,7 +13,7 @@ from roadworthy.ports import Loader
 __all__ = ["LOADERS", "loader", "loader_for", "registered"]
 
 # The first that accepts a model takes it: LightGBM's classifier is also an estimator of scikit-learn.
-LOADERS: tuple[Loader, ...] = (LightGBMLoader(), SklearnLoader(), RemoteLoader())
+LOADERS: tuple[Loader, ...] = (LightGBMLoader(), SklearnLoader(), RemoteLoader(), PickleLoader())
 
 
 def loader(kind: str) -> Loader:

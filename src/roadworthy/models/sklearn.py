@@ -97,7 +97,7 @@ class SklearnLoader:
         """A skops archive in canonical form. Raises Refused for what could not be loaded again."""
         from skops import io  # noqa: PLC0415  it takes a second, and only training and loading need it
 
-        _check_scores(fitted)
+        check_scores(fitted)
         try:
             data = archive.canonical(io.dumps(fitted))
         except (TypeError, ValueError, AttributeError, RecursionError) as error:
@@ -121,13 +121,13 @@ class SklearnLoader:
             ) from None
         except Exception as error:  # noqa: BLE001  whatever a damaged archive causes, it is not loaded
             raise Refused(f"the archive cannot be read: {type(error).__name__}: {error}") from None
-        _check_scores(estimator)
+        check_scores(estimator)
         check_trees(estimator)
         one_thread(estimator)
         return SklearnModel(estimator)
 
 
-def _check_scores(estimator: Any) -> None:
+def check_scores(estimator: Any) -> None:
     """Refuse what cannot give one probability a row."""
     name = type(estimator).__name__
     if not hasattr(estimator, "predict_proba"):

@@ -3,7 +3,7 @@
 GET    /v1/systems/{system}/releases?at=T    which release decides, or decided at a time, and everything that was
 GET    /v1/systems/{system}/owner            who answers for it; POST confirms that it is you
 POST   /v1/releases                          {"documents": [...]} of a release whose blobs were put here
-POST   /v1/releases/{release}/{act}          request, approve, reject, promote, rollback or retire; {"why": "..."}
+POST   /v1/releases/{release}/{act}          {"why": "..."}; the acts of `roadworthy.governance`
 GET    /v1/keys                              all keys, without their secrets; POST makes one, DELETE /v1/keys/{id}
 """
 

@@ -129,7 +129,7 @@ def _changes() -> Json:
     why = {"required": True, "content": _json({"type": "object", "properties": {"why": _TEXT, "standing": _TEXT}})}
     asked = _of("name roles", name=_TEXT, roles=_TEXTS, systems=_TEXTS, environments=_TEXTS)
     release, act, id = (_parameter(name, "path") for name in ("release", "act", "id"))
-    act["schema"] = {"enum": ["request", "approve", "reject", "promote", "rollback", "retire"]}
+    act["schema"] = {"enum": ["request", "approve", "allow", "reject", "promote", "rollback", "retire"]}
     documents = {"required": True, "content": _json(_of("documents", documents={"type": "array"}))}
     new = {"required": True, "content": _json(asked)}
     return {
