@@ -99,6 +99,6 @@ def person(home: Home, name: str, *roles: str, systems: tuple[str, ...] = ()) ->
 def office(folder: Path, environment: str = "prod", name: str = "home") -> Iterator[Office]:
     """A new home of an environment, open until the block ends."""
     system = folder / "system"
-    project = read_system(system if system.exists() else write_system(system, UNGATED))
+    project = read_system(system if system.exists() else write_system(system))
     with open_home(folder / name, environment=environment) as home:
         yield Office(home, project, person(home, "ann@example.com", "operator"), person(home, APPROVER, "approver"))

@@ -34,6 +34,7 @@ from roadworthy.flows.declare import read_files, read_system
 from roadworthy.flows.evidence import EVIDENCE, evidence_of, kept
 from roadworthy.flows.gate import gate_release
 from roadworthy.flows.rehearse import may_replace
+from roadworthy.flows.releases import DOCUMENT, SIGNATURE
 from roadworthy.flows.waivers import lift, standing, waive
 from roadworthy.home import now, open_home
 from roadworthy.runs import run_training
@@ -289,7 +290,7 @@ def test_gate_shows_each_line_with_what_it_rests_on(place, command):
     assert lines["roc_auc >= 0.5"]["verdict"] == "pass"
     assert lines["average_precision >= 0.99"]["verdict"] == "fail"
     assert lines["value >= champion"]["why"] == "no champion yet"
-    assert lines["cost_per_1000 <= 20"]["why"] == "there is no plan evidence of it"
+    assert lines["cost_per_1000 <= 20"]["why"].startswith("there is no plan evidence of it: `roadworthy plan")
     assert lines["roc_auc >= 0.5"]["evidence"] == made["evidence"]["evaluation"]
     with open_home(place.home, writes=False) as home:
         document = home.store.get(EVIDENCE, made["evidence"]["evaluation"])
@@ -348,11 +349,12 @@ def test_edited_evidence_fails_the_command(place, tmp_path):
     """`gate` refuses a release one of whose evidence documents was changed in the store; `doctor` says which."""
     with open_home(place.home, writes=False) as home:
         copy = MemoryStore()
-        copy.append([], [("release", id, body) for id, body in home.store.list("release")])
+        for kind in (DOCUMENT, SIGNATURE):
+            copy.append([], [(kind, id, body) for id, body in home.store.list(kind)])
         for id, body in home.store.list(EVIDENCE):
             copy.append([], [(EVIDENCE, id, {**body, "system": "another"})])
         with pytest.raises(Refused, match="it was edited"):
-            gate_release(copy, home.blobs, "", "card-fraud", now())
+            gate_release(replace(home.vault, store=copy), "", "card-fraud", now())
         lines = []
         verify(replace(home, store=copy), lambda *line: lines.append(line))
         assert [what for what, ok, _ in lines if not ok] == ["evidence"]

@@ -163,7 +163,7 @@ class App:
     jobs: Counter[tuple[str, str]] = field(default_factory=Counter)  # runs by job and outcome
     rolling: dict[str, Rolling] = field(default_factory=dict)
     other: tuple[Release, ...] = ()  # a release that decided before, opened for its reasons
-    _halting: Lock = field(default_factory=Lock)  # what is written and what is obeyed change together
+    halting: Lock = field(default_factory=Lock)  # what is written and what is obeyed change together
     _following: RLock = field(default_factory=RLock)  # one release is warmed up at a time
 
     def systems(self) -> list[str]:
@@ -224,7 +224,7 @@ class App:
     def halt(self, system: str, by: str, why: str) -> dict[str, Any]:
         """Every decision from the next batch on takes the fallback; durable when it returns. Raises NotFound."""
         guard = self.desk(system).guard
-        with self._halting:
+        with self.halting:
             body = halts.halt(self.home.store, system, by, why, now())
             _obey(guard, halted=body["halted"])
         return body
@@ -232,7 +232,7 @@ class App:
     def lift(self, system: str, by: str, why: str) -> dict[str, Any]:
         """Decisions are made by the release again; durable when it returns. Raises NotFound and Conflict."""
         guard = self.desk(system).guard
-        with self._halting:
+        with self.halting:
             body = halts.lift(self.home.store, system, by, why, now())
             _obey(guard, halted=body["halted"])
         return body
@@ -262,7 +262,7 @@ class App:
 
     def look(self) -> None:
         """Send the probes that are due, and obey halts and keys that another process wrote."""
-        with self._halting:
+        with self.halting:
             documents = dict(self.home.store.list(halts.HALT))
             for system, served in list(self.served.items()):
                 _obey(served.guard, halted=bool(documents.get(system, {}).get("halted")))
@@ -283,9 +283,9 @@ class App:
                     continue
                 try:
                     if served is None:
-                        self.open(system, digest)
+                        _open(self, system, digest)
                     elif served.desk.release.digest != digest:
-                        self._switch(served, digest)
+                        _switch(self, served, digest)
                     else:
                         self.refused.pop(system, None)
                         continue
@@ -295,25 +295,6 @@ class App:
                     self.refused[system] = digest, str(error)
                     fields = {"system": system, "release": digest[:12], "code": error.code}
                     LOG.log(logging.ERROR, "release_refused", extra={"fields": fields})
-
-    def open(self, system: str, digest: str) -> None:
-        """Serve a system as one of its releases decides it, warmed up. Raises Refused for one that may not decide."""
-        project, release = _loaded(self.home, digest)
-        served = self.served[system] = _served(self, project, release, None)
-        rolling = self.rolling[system] = Rolling(self.home, served, _guard, self.follow, alone=not self.settings.store)
-        rolling.follow()
-
-    def _switch(self, served: Served, digest: str) -> None:
-        """Warm another release up beside the one that decides, then let it take over between two batches."""
-        project, release = _loaded(self.home, digest)
-        carried = _same_facts(served.desk.release, release)
-        views = served.desk.views if carried else None
-        other = _served(self, project, release, views)
-        for _ in range(CATCH_UP if not carried else 0):
-            if not catch_up(other.desk):
-                break
-        with self._halting:
-            served.switch(other, carried=carried)
 
     def contract_schema(self, system: str) -> dict[str, Any]:
         """The JSON Schema of one input row. Raises NotFound."""
@@ -341,8 +322,29 @@ def open_app(home: Home, settings: Settings, *, only: str = "", apart: bool = Fa
     app = App(home, settings, StoreHealth(home.store, folder, time.monotonic, now), ring, apart)
     for system, live in home.store.list(LIVE):
         if only in ("", system):
-            app.open(system, live["digest"])
+            _open(app, system, live["digest"])
     return app
+
+
+def _open(app: App, system: str, digest: str) -> None:
+    """Serve a system as one of its releases decides it, warmed up. Raises Refused for one that may not decide here."""
+    project, release = _loaded(app.home, digest)
+    served = app.served[system] = _served(app, project, release, None)
+    rolling = app.rolling[system] = Rolling(app.home, served, _guard, app.follow, alone=not app.settings.store)
+    rolling.follow()
+
+
+def _switch(app: App, served: Served, digest: str) -> None:
+    """Warm another release up beside the one that decides, then let it take over between two batches."""
+    project, release = _loaded(app.home, digest)
+    carried = _same_facts(served.desk.release, release)
+    views = served.desk.views if carried else None
+    other = _served(app, project, release, views)
+    for _ in range(CATCH_UP if not carried else 0):
+        if not catch_up(other.desk):
+            break
+    with app.halting:
+        served.switch(other, carried=carried)
 
 
 def _loaded(home: Home, digest: str) -> tuple[Project, Release]:

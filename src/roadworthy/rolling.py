@@ -8,8 +8,6 @@ from dataclasses import dataclass, field, replace
 from threading import Lock, RLock
 from typing import Any, Protocol
 
-import numpy as np
-
 from roadworthy.core.arms import Trial
 from roadworthy.core.release import Release
 from roadworthy.core.rights import Actor
@@ -19,7 +17,7 @@ from roadworthy.flows import rollout as rollouts
 from roadworthy.flows.decide import Desk, Taken
 from roadworthy.flows.declare import Project
 from roadworthy.flows.guard import Guard
-from roadworthy.flows.releases import DOCUMENT, LIVE, find_release, load_release
+from roadworthy.flows.releases import LIVE, find_release, load_release, price_of
 from roadworthy.flows.rollout_log import Rivals
 from roadworthy.flows.shadow import Shadow, shown
 from roadworthy.flows.sharing import catch_up
@@ -160,7 +158,7 @@ class Rolling:
         desk, standing = self.served.desk, kept.standing
         if kept.running and self._guard is not None:
             self._see_both(desk, self._guard.release)
-            trial = Trial(kept.id, self._guard.release, standing.share, price_of(self.home, standing.challenger),
+            trial = Trial(kept.id, self._guard.release, standing.share, price_of(self.home.store, standing.challenger),
                           self._decide)  # fmt: skip
             if desk.trial is None or (desk.trial.id, desk.trial.share) != (trial.id, trial.share):
                 with self.served.turn:
@@ -200,9 +198,3 @@ class Rolling:
 
 
 CHANGES = {"hold": rollouts.hold, "resume": rollouts.resume, "abort": rollouts.abort}
-
-
-def price_of(home: Home, digest: str) -> float:
-    """The price of a review that a release's evidence has."""
-    price = home.store.get(DOCUMENT, digest)["evidence"].get("review_price") or 0.0
-    return float(price) if np.isfinite(price) else 0.0

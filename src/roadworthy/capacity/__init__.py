@@ -2,6 +2,6 @@
 
 from __future__ import annotations
 
-from roadworthy.capacity.plan import Asked, evidence_of, make_plan, release_of
+from roadworthy.capacity.plan import Asked, evidence_of, make_plan
 
-__all__ = ["Asked", "evidence_of", "make_plan", "release_of"]
+__all__ = ["Asked", "evidence_of", "make_plan"]

@@ -21,9 +21,8 @@ from roadworthy.core.gates import judge
 from roadworthy.core.plan import Part, Queue
 from roadworthy.core.remote import Remote
 from roadworthy.core.system import DAY
-from roadworthy.errors import NotFound
 from roadworthy.flows.declare import Project
-from roadworthy.flows.releases import DOCUMENT, LIVE, find_release, load_project
+from roadworthy.flows.releases import DOCUMENT, load_project
 from roadworthy.home import Home
 from roadworthy.models.remote import HttpModel
 from roadworthy.stores import SQLiteStore
@@ -41,17 +40,6 @@ class Asked:
     rate: float
     core_hour: float
     threads: int  # that a training uses
-
-
-def release_of(home: Home, system: str, name: str) -> str:
-    """The digest of the release of a name, its first hex digits; of the live one without. Raises NotFound."""
-    if not name:
-        live = dict(home.store.list(LIVE)).get(system)
-        if live is None:
-            hint = "`roadworthy train` or `rehearse` makes one"
-            raise NotFound(f"{system} has no live release in this home", hint=hint)
-        return str(live["digest"])
-    return find_release(home.store, name, system)
 
 
 def make_plan(asked: Asked) -> dict[str, Any]:

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from roadworthy import __version__
-from roadworthy.capacity import release_of
 from roadworthy.cli.output import SYSTEM, HomeFolder, Json, System, home_of, print_json, progress, say
 from roadworthy.core.behaviour import Behaviour, Result
 from roadworthy.core.release import Release
@@ -17,7 +16,7 @@ from roadworthy.flows.declare import SYSTEM as SYSTEM_YAML
 from roadworthy.flows.declare import Project, read_system
 from roadworthy.flows.declare_behaviour import FILE, content_of, read_behaviour
 from roadworthy.flows.evidence import code_of, evidence
-from roadworthy.flows.releases import PRICE, load_release
+from roadworthy.flows.releases import asked_release, load_release, price_of
 from roadworthy.flows.team_tests import TeamTests, run_tests, tests_of
 from roadworthy.flows.warm import open_desk
 from roadworthy.flows.world import history_of
@@ -27,7 +26,7 @@ from roadworthy.models import loader
 from roadworthy.runs import named
 from roadworthy.stores import MemoryStore
 
-Digest = Annotated[str, Parameter(help="A release by its first hex digits; default: the live one.")]
+Digest = Annotated[str, Parameter(help="A release by its first hex digits; default: the newest of the system.")]
 STYLES = {"pass": "green", "fail": "red", "not enough data": "yellow"}
 
 
@@ -38,7 +37,7 @@ def behave(
     folder = system.parent if system.name == SYSTEM_YAML else system
     name = read_system(folder).system.name
     with open_home(home_of(home)) as opened, progress("trying", quiet=json):
-        digest = release_of(opened, name, release)
+        digest = asked_release(opened.store, name, release)
         project, tried = load_release(digest, opened.vault, loader)
         content = content_of(folder)
         tests = read_behaviour(project, content)
@@ -63,7 +62,7 @@ def _try(
     """What the release does, and the snapshots that its facts and drawn rows are from."""
     tables = standing_tables(home, project)
     history = history_of(project, tables)
-    price = dict(home.store.list(PRICE)).get(release.system.name, {"value": 0.0})["value"]
+    price = price_of(home.store, release.digest)
     desk = open_desk(release, MemoryStore(), history, bytes(32), lambda: 0.0, price)
     return try_all(tests, desk, history), named(tables)
 

@@ -7,7 +7,6 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from roadworthy import __version__
-from roadworthy.capacity import release_of
 from roadworthy.cli.output import (
     SYSTEM,
     HomeFolder,
@@ -24,14 +23,14 @@ from roadworthy.cli.output import (
 from roadworthy.flows.declare import read_system
 from roadworthy.flows.evidence import code_of, evidence
 from roadworthy.flows.goals import study
-from roadworthy.flows.releases import load_release
+from roadworthy.flows.releases import asked_release, load_release
 from roadworthy.flows.world import history_of
 from roadworthy.home import now, open_home
 from roadworthy.intake import standing_tables
 from roadworthy.models import loader
 from roadworthy.runs import named
 
-Digest = Annotated[str, Parameter(help="A release by its first hex digits; default: the live one.")]
+Digest = Annotated[str, Parameter(help="A release by its first hex digits; default: the newest of the system.")]
 STYLES = {"pass": "green", "fail": "red", "not enough data": "yellow"}
 
 
@@ -42,7 +41,7 @@ def goals(
     project = read_system(system)
     name = project.system.name
     with open_home(home_of(home)) as opened, progress("working out", quiet=json):
-        digest = release_of(opened, name, release)
+        digest = asked_release(opened.store, name, release)
         _, tried = load_release(digest, opened.vault, loader)
         tables = standing_tables(opened, project)
         found = study(project, tried, history_of(project, tables), seed)

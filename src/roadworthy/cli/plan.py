@@ -7,7 +7,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from roadworthy.capacity import Asked, evidence_of, make_plan, release_of
+from roadworthy.capacity import Asked, evidence_of, make_plan
 from roadworthy.cli.output import (
     SYSTEM,
     HomeFolder,
@@ -26,10 +26,11 @@ from roadworthy.core.measured import PLAN
 from roadworthy.errors import InputError
 from roadworthy.flows.declare import read_system
 from roadworthy.flows.evidence import kept
+from roadworthy.flows.releases import asked_release
 from roadworthy.home import now, open_home
 
 Rate = Annotated[float, Parameter(help="Decisions a second, at the busiest time.")]
-Release = Annotated[str, Parameter(help="A release by its first hex digits; default: the live one.")]
+Release = Annotated[str, Parameter(help="A release by its first hex digits; default: the newest of the system.")]
 CoreHour = Annotated[float, Parameter(help="Price of a core for an hour, in the system's currency.")]
 Keep = Annotated[bool, Parameter(negative="", help="Keep the cost as evidence of the release, for its gates.")]
 
@@ -51,7 +52,7 @@ def plan(
         raise InputError(f"--core-hour: expected a price of 0 or more, got {core_hour:g}")
     name = read_system(system).system.name
     with open_home(home_of(home), writes=keep) as opened, progress("measuring", quiet=json):
-        digest = release_of(opened, name, release)
+        digest = asked_release(opened.store, name, release)
         made = make_plan(Asked(opened, name, digest, rate, core_hour, settings().threads))
         if keep:
             opened.store.append([], [kept(digest, name, PLAN, {}, [evidence_of(made)], now())])

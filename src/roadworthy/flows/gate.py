@@ -7,11 +7,15 @@ from typing import Any
 
 from roadworthy.core.evidence import Measure
 from roadworthy.core.gates import CHAMPION, PASS, Gate, Judged, judge, overall
-from roadworthy.core.measured import EVALUATION
+from roadworthy.core.measured import BEHAVIOUR, EVALUATION, PLAN, TESTS
 from roadworthy.flows.evidence import evidence_of, measures_of
-from roadworthy.flows.releases import Vault, find_release, load_project, newest_release
+from roadworthy.flows.releases import Vault, asked_release, load_project
 from roadworthy.flows.waivers import standing
 from roadworthy.ports import Store
+
+SUPPLIES = {  # the command that makes a kind of evidence
+    PLAN: "roadworthy plan --rate R --keep", BEHAVIOUR: "roadworthy behave", TESTS: "roadworthy behave",
+}  # fmt: skip
 
 
 def gates_of(vault: Vault, name: str, system: str = "") -> tuple[str, str, tuple[Gate, ...]]:
@@ -20,7 +24,7 @@ def gates_of(vault: Vault, name: str, system: str = "") -> tuple[str, str, tuple
     `name` is its first hex digits; without them it is the newest release of the system. Raises NotFound, InputError,
     Refused for files that do not match their digest.
     """
-    digest = find_release(vault.store, name) if name else newest_release(vault.store, system)
+    digest = asked_release(vault.store, system, name)
     declared = load_project(digest, vault).system
     return digest, declared.name, declared.gates
 
@@ -66,7 +70,8 @@ def why(line: Judged) -> str:
     """What a verdict rests on, in words, where the numbers do not say it."""
     gate, measure = line.gate, line.measure
     if measure is None:
-        return f"there is no {gate.kind} evidence of it"
+        how = SUPPLIES.get(gate.kind, "")
+        return f"there is no {gate.kind} evidence of it" + (f": `{how}` makes it" if how else "")
     if gate.rival == CHAMPION and measure.against != CHAMPION:
         return "no champion yet"
     return measure.why

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import hashlib
+import math
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import partial
@@ -147,6 +148,20 @@ def find_release(store: Store, name: str, system: str = "") -> str:
     whose = f"{system} has no release" if system else "there is no release"
     hint = nearest(name[:SHORT], [each[:SHORT] for each in known]) if known else "`roadworthy train` makes one"
     raise NotFound(f"{whose} '{name}'", hint=hint)
+
+
+def asked_release(store: Store, system: str, name: str = "") -> str:
+    """The digest of the release that is meant: by its first hex digits, or the newest of the system without them.
+
+    Raises NotFound and InputError.
+    """
+    return find_release(store, name, system) if name else newest_release(store, system)
+
+
+def price_of(store: Store, digest: str) -> float:
+    """The price of a review that a release was made with; 0 where it has none."""
+    price = store.get(DOCUMENT, digest)["evidence"].get("review_price")
+    return float(price) if price is not None and math.isfinite(price) else 0.0
 
 
 def newest_release(store: Store, system: str) -> str:
