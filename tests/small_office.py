@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 import msgspec
-from small_world import CHANGES, write_system
+from small_world import write_system
 
 from roadworthy.core.evidence import evidence_digest
 from roadworthy.core.release import digest_of
@@ -24,13 +24,6 @@ from roadworthy.runs import publish
 NAME = "card-fraud"
 OWNERS = ("fraud-product@example.com", "fraud-oncall@example.com")
 APPROVER = "risk@example.com"  # whom the example's system.yaml lists
-
-GATES = """gates:
-  - value >= champion                      # the best baseline where there is no champion yet
-  - latency_p99 <= 50ms
-  - cost_per_1000 <= 20                   # most of it is the people who review
-"""
-UNGATED = {**CHANGES, GATES: ""}  # what people may do, apart from what a release must reach
 
 
 @dataclass(frozen=True)

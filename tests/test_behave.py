@@ -26,10 +26,12 @@ from roadworthy.flows.declare import read_system
 from roadworthy.flows.declare_behaviour import read_behaviour
 from roadworthy.flows.history import facts
 from roadworthy.flows.inputs import parse_rows, rejections
+from roadworthy.flows.releases import load_release, newest_release
 from roadworthy.flows.team_tests import run_tests
 from roadworthy.flows.warm import open_desk
 from roadworthy.flows.world import history_of
 from roadworthy.home import open_home
+from roadworthy.models import loader
 from roadworthy.runs import run_training
 from roadworthy.stores import MemoryStore
 from roadworthy.testing.systems import payments, small_release
@@ -50,11 +52,8 @@ def place(tmp_path_factory):
 @pytest.fixture(scope="module")
 def release(place):
     """A release of the small world."""
-    from roadworthy.flows.releases import LIVE, load_release
-    from roadworthy.models import loader
-
     with open_home(place.home, writes=False) as home:
-        return load_release(dict(home.store.list(LIVE))["card-fraud"]["digest"], home.blobs, loader)[1]
+        return load_release(newest_release(home.store, "card-fraud"), home.vault, loader)[1]
 
 
 @pytest.fixture(scope="module")

@@ -14,7 +14,7 @@ import pytest
 from model_server import modelling
 from small_world import make_place, quiet
 
-from roadworthy.capacity import known, measure, release_of
+from roadworthy.capacity import known, measure
 from roadworthy.capacity.client import closed_load, open_load, request
 from roadworthy.capacity.rows import rows_to_send
 from roadworthy.cli import run
@@ -23,8 +23,9 @@ from roadworthy.cli.plan import amount, show
 from roadworthy.core.contract import Contract, Field
 from roadworthy.errors import InputError
 from roadworthy.flows.declare import read_system
+from roadworthy.flows.releases import asked_release
 from roadworthy.governance import act
-from roadworthy.home import Home, open_home
+from roadworthy.home import open_home
 from roadworthy.runs import NOBODY, run_training
 from roadworthy.stores import MemoryStore
 
@@ -148,18 +149,22 @@ def test_a_release_is_named_by_its_first_digits(place):
     """One beginning is one release, whatever its case; one that several share is refused with their names."""
     with open_home(place.home, writes=False) as home:
         ((digest, body),) = home.store.list("release")
-        assert release_of(home, "card-fraud", "") == release_of(home, "card-fraud", digest[:6].upper()) == digest
+        assert asked_release(home.store, "card-fraud") == digest
+        assert asked_release(home.store, "card-fraud", digest[:6].upper()) == digest
     log = MemoryStore()
     log.append([], [("release", f"{digest[:8]}{last * 56}", body) for last in "ab"])
     with pytest.raises(InputError, match=f"begins 2 releases .{digest[:8]}aaaa, {digest[:8]}bbbb"):
-        release_of(Home(place.home, log, None, b""), "card-fraud", digest[:8])
+        asked_release(log, "card-fraud", digest[:8])
 
 
 def test_a_home_without_a_release_says_what_makes_one(place, tmp_path, capsysbinary):
-    """Without a live release there is nothing to measure; nor without a home."""
+    """Without a release there is nothing to measure; nor without a home."""
     with open_home(tmp_path / "empty"):
         pass
-    for home, said in ((tmp_path / "empty", "card-fraud has no live release"), (tmp_path / "none", "there is no home")):
+    for home, said in (
+        (tmp_path / "empty", "card-fraud has no release in this home"),
+        (tmp_path / "none", "there is no home"),
+    ):
         assert run(["plan", "--rate", "5", "--system", str(place.system), "--home", str(home)]) == 2
         assert said in capsysbinary.readouterr().err.decode()
 

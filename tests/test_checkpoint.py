@@ -237,10 +237,10 @@ def test_a_checkpoint_is_renewed_in_another_process(home, monkeypatch):
     monkeypatch.setattr(opening, "BEHIND", 30)
     with open_home(home) as opened:
         app = open_app(opened, read({}))
-        desks = {NAME: app.desk(NAME).desk}
-        with opening.checkpoints(opened, desks):
+        desk = app.desk(NAME).desk
+        with opening.checkpoints(opened, app.served):
             assert decide(app, Clients(0, numbers=count(2_000_000)), 40) == [200] * 40
-        assert stands_at(opened.state(NAME))[1] == desks[NAME].seq + desks[NAME].told
+        assert stands_at(opened.state(NAME))[1] == desk.seq + desk.told
 
 
 def test_a_start_with_much_behind_it_rebuilds_in_another_process(home, monkeypatch):

@@ -20,7 +20,7 @@ from roadworthy.flows.declare import read_files, read_system
 from roadworthy.flows.declare_sql import safe_aggregate
 from roadworthy.flows.goals import study
 from roadworthy.flows.kpis import brought_by
-from roadworthy.flows.releases import LIVE, load_release, rule_release
+from roadworthy.flows.releases import load_release, newest_release, rule_release
 from roadworthy.flows.world import history_of
 from roadworthy.home import open_home
 from roadworthy.models import loader
@@ -162,7 +162,7 @@ def found(place):
     """What is found of its goals."""
     project = read_system(place.system)
     with open_home(place.home, writes=False) as home:
-        release = load_release(dict(home.store.list(LIVE))["card-fraud"]["digest"], home.blobs, loader)[1]
+        release = load_release(newest_release(home.store, "card-fraud"), home.vault, loader)[1]
     return study(project, release, history_of(project, small_world.acquired(place)))
 
 

@@ -11,19 +11,20 @@ import httpx
 import msgspec
 import numpy as np
 import pytest
-from small_world import CHANGES, DAY, DAYS, ROLLOUT, START, make_place, quiet
+from small_world import DAY, DAYS, ROLLOUT, START, UNGATED, let_decide, make_place, quiet
 
 from roadworthy.app import open_app
 from roadworthy.core import record
 from roadworthy.core.batch import batch as batch_of
 from roadworthy.core.release import canonical, digest_of
+from roadworthy.core.rights import Actor
 from roadworthy.core.views import names_of
 from roadworthy.errors import Conflict, InputError, NotFound
 from roadworthy.flows import rehearse_rollout
 from roadworthy.flows import rollout as rollouts
 from roadworthy.flows.decide import Desk
 from roadworthy.flows.declare import read_system
-from roadworthy.flows.releases import DOCUMENT, LIVE, _manifest, make_live
+from roadworthy.flows.releases import DOCUMENT, LIVE, checked, signed
 from roadworthy.home import open_home
 from roadworthy.rolling import EVERY
 from roadworthy.runs import run_training
@@ -31,6 +32,7 @@ from roadworthy.settings import read
 from roadworthy.web import build
 
 NAME = "card-fraud"
+ANN = Actor("ann@example.com", (), authenticated=False)
 TRAIN = '''"""A small LightGBM model."""
 
 import lightgbm
@@ -50,10 +52,11 @@ AFTER = START + DAYS * DAY
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """The home of a small world whose releases declare a quick rollout."""
-    place = make_place(tmp_path_factory.mktemp("world"), changes={**CHANGES, ROLLOUT: QUICK})
+    place = make_place(tmp_path_factory.mktemp("world"), changes={**UNGATED, ROLLOUT: QUICK})
     (place.system / "train.py").write_text(TRAIN)
     with open_home(place.home) as opened:
-        run_training(opened, read_system(place.system), place.data, seed=0, progress=quiet)
+        draft = run_training(opened, read_system(place.system), place.data, seed=0, progress=quiet)
+        let_decide(opened, draft.release.digest)
     return place.home
 
 
@@ -66,14 +69,14 @@ def home(made, tmp_path):
 def another(home, old="/ (terminal_count_14d + 5)", new="/ (terminal_count_14d + 6)"):
     """The digest of a release like the live one but for a change of its model.py; it is kept, and not live."""
     live = home.store.get(LIVE, NAME)["digest"]
-    manifest = _manifest(live, home.blobs)
+    manifest, _, _ = checked(live, home.vault)
     source = home.blobs.open(manifest.files["model.py"]).decode()
     assert old in source
     digest = home.blobs.put(source.replace(old, new).encode())
     manifest = msgspec.structs.replace(manifest, files={**manifest.files, "model.py": digest})
     home.blobs.put(canonical(manifest))
     body = {**home.store.get(DOCUMENT, live), "digest": digest_of(manifest)}
-    home.store.append([], [(DOCUMENT, digest_of(manifest), body)])
+    home.store.append([], [(DOCUMENT, digest_of(manifest), body), signed(digest_of(manifest), home.signer())])
     return digest_of(manifest)
 
 
@@ -128,7 +131,7 @@ def world(home):
 def start(found, **change):
     """A rollout of another release."""
     digest = another(found.app.home, **change)
-    found.rolling.start(digest[:10], "ann@example.com", found.now)
+    found.rolling.start(digest[:10], ANN, found.now)
     return digest
 
 
@@ -215,11 +218,11 @@ def test_bad_input_says_what_is_wrong(home):
     with world(home) as found:
         rolling, store = found.rolling, found.app.home.store
         with pytest.raises(NotFound, match="no rollout"):
-            rolling.change("hold", "ann@example.com", "why not", found.now)
+            rolling.change("hold", ANN, "why not", found.now)
         with pytest.raises(NotFound, match="no release 'ffff'"):
-            rolling.start("ffff", "ann@example.com", found.now)
+            rolling.start("ffff", ANN, found.now)
         with pytest.raises(InputError, match="decides already"):
-            rolling.start(found.served.desk.release.digest, "ann@example.com", found.now)
+            rolling.start(found.served.desk.release.digest, ANN, found.now)
         with pytest.raises(InputError, match="by: expected who"):
             start_without_a_name(found)
         assert not store.list(rollouts.ROLLOUT)
@@ -227,15 +230,15 @@ def test_bad_input_says_what_is_wrong(home):
         with pytest.raises(Conflict, match="is under way"):
             start(found, new="/ (terminal_count_14d + 7)")
         with pytest.raises(InputError, match="why: expected the reason"):
-            rolling.change("abort", "ann@example.com", " ", found.now)
+            rolling.change("abort", ANN, " ", found.now)
         with pytest.raises(Conflict, match="is not held"):
-            rolling.change("resume", "ann@example.com", "on", found.now)
+            rolling.change("resume", ANN, "on", found.now)
         assert len(store.list(rollouts.ROLLOUT)) == 1
 
 
 def start_without_a_name(found):
     """A rollout that nobody starts."""
-    found.rolling.start(another(found.app.home), " ", found.now)
+    found.rolling.start(another(found.app.home), replace(ANN, name=" "), found.now)
 
 
 def test_a_rollout_whose_baseline_was_retired_ends(home):
@@ -243,7 +246,7 @@ def test_a_rollout_whose_baseline_was_retired_ends(home):
     with world(home) as found:
         start(found)
         other = another(found.app.home, new="/ (terminal_count_14d + 8)")
-        make_live(found.app.home.store, NAME, other, "2026-01-01T00:00:00Z")
+        let_decide(found.app.home, other)
         standing = found.look()
         assert standing.state == "rolled_back"
         assert "was retired" in standing.why
@@ -275,12 +278,12 @@ def test_too_little_traffic_holds_and_a_person_goes_on(home):
         assert standing.state == "held"
         assert "20 of at least 200" in standing.why
         assert found.look().state == "held"
-        found.rolling.change("resume", "ann@example.com", "give it time", found.now)
+        found.rolling.change("resume", ANN, "give it time", found.now)
         assert found.look().state == "shadow"
-        found.rolling.change("hold", "ann@example.com", "a campaign runs", found.now)
+        found.rolling.change("hold", ANN, "a campaign runs", found.now)
         found.decide(10, 100)
         assert found.look(2 * DAY).state == "held"
-        found.rolling.change("abort", "ann@example.com", "never mind", found.now)
+        found.rolling.change("abort", ANN, "never mind", found.now)
         assert found.rolling.newest().standing.by == "ann@example.com"
         assert found.served.desk.trial is None
         start(found, new="/ (terminal_count_14d + 9)")

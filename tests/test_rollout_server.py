@@ -9,7 +9,7 @@ from random import Random
 
 import pytest
 from kills import DECISIONS, Clients, ask, serving
-from small_world import CHANGES, ROLLOUT, make_place, quiet
+from small_world import ROLLOUT, UNGATED, let_decide, make_place, quiet
 from test_rolling import TRAIN, another
 
 from roadworthy.cli import run
@@ -26,10 +26,11 @@ BY = ("--by", "ann@example.com")
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """A home with a live release and one that raises, both of which declare a canary."""
-    place = make_place(tmp_path_factory.mktemp("world"), changes={**CHANGES, ROLLOUT: CANARY})
+    place = make_place(tmp_path_factory.mktemp("world"), changes={**UNGATED, ROLLOUT: CANARY})
     (place.system / "train.py").write_text(TRAIN)
     with open_home(place.home) as opened:
-        run_training(opened, read_system(place.system), place.data, seed=0, progress=quiet)
+        draft = run_training(opened, read_system(place.system), place.data, seed=0, progress=quiet)
+        let_decide(opened, draft.release.digest)
         bad = another(opened, old="    return", new=BAD)
         good = another(opened)
     return place.home, bad, good
@@ -113,4 +114,4 @@ def test_a_kill_in_the_middle_goes_on_where_it_was(home, made, capsys):
     assert "no rollout of card-fraud is under way" in printed.err
     status, printed = typed(capsys, "rollout", "hold", "--home", str(home))
     assert status == 2
-    assert "needs --by NAME and --why TEXT" in printed.err
+    assert "needs --why TEXT" in printed.err

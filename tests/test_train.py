@@ -17,10 +17,9 @@ from roadworthy.flows.rehearse import worth_releasing
 from roadworthy.flows.releases import load_release, rule_release
 from roadworthy.flows.train import Examples, examples_of, fit, split
 from roadworthy.flows.world import history_of
-from roadworthy.governance import act
 from roadworthy.home import open_home
 from roadworthy.models import loader, loader_for
-from roadworthy.runs import NOBODY, run_training, training_table
+from roadworthy.runs import run_training, training_table
 
 
 @pytest.fixture(scope="module")
@@ -171,7 +170,7 @@ def test_a_second_training_is_compared_with_the_live_release(place, project, tmp
     """Once a release is live, evidence compares the next one with it and with the rule."""
     with open_home(tmp_path / "home") as home:
         first = run_training(home, project, place.data, seed=0, progress=small_world.quiet)
-        act(home, NOBODY, "promote", first.release.digest, {})
+        small_world.let_decide(home, first.release.digest)
         second = run_training(home, project, place.data, seed=0, progress=small_world.quiet)
     assert first.release.digest == second.release.digest
     assert second.evidence["metrics"]["gain_over_champion"]["estimate"] == 0

@@ -249,8 +249,10 @@ def _gated(home: Home, digest: str, at: str) -> None:
         return
     made = gate_release(home.vault, digest, "", at)
     if not made["pass"]:
-        lines = "; ".join(f"{each['gate']}: {each['verdict']}" + (f" ({each['why']})" if each["why"] else "")
-                          for each in made["lines"] if not each["kept"])  # fmt: skip
+        broken = [each for each in made["lines"] if not each["kept"]]
+        lines = "; ".join(f"{each['gate']}: {each['verdict']}"
+                          + (f" before `{each['settled_by']}`" if each["settled_by"] else "")
+                          for each in broken)  # fmt: skip
         raise Refused(
             f"release {digest[:SHORT]} does not keep its gates: {lines}",
             hint=f"`roadworthy gate {digest[:SHORT]}` says why; `roadworthy waive` lets a line be, by name",

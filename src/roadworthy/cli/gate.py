@@ -41,6 +41,8 @@ def show(made: dict[str, Any]) -> None:
         verdict = f"{line['verdict']}, waived" if line["waiver"] and line["verdict"] != PASS else line["verdict"]
         rows.append([f"  {line['gate']}", shown, n, verdict, line["evidence"][:12], line["why"]])
     table(["  gate", "measured [95 %]", "n", "verdict", "evidence", ""], rows, right=(2,))
+    for command in sorted({line["settled_by"] for line in made["lines"] if line["settled_by"]}):
+        say(f"  what is missing: {command}", "dim")
     for each in made["waivers"]:
         if each["holds"]:
             say(f"  {each['gate']}: waived by {each['by']} until {each['until'][:10]}: {each['why']}", "yellow")

@@ -13,7 +13,7 @@ from roadworthy.flows.releases import Vault, asked_release, load_project
 from roadworthy.flows.waivers import standing
 from roadworthy.ports import Store
 
-SUPPLIES = {  # the command that makes a kind of evidence
+SUPPLIES = {  # the command that makes a kind of evidence which training does not
     PLAN: "roadworthy plan --rate R --keep", BEHAVIOUR: "roadworthy behave", TESTS: "roadworthy behave",
 }  # fmt: skip
 
@@ -62,6 +62,7 @@ def plain(line: Judged) -> dict[str, Any]:
     return {
         "gate": line.gate.text, "verdict": line.verdict, "kept": line.kept, "why": why(line),
         "measured": line.measure.plain() if line.measure else None, "evidence": line.evidence,
+        "settled_by": SUPPLIES.get(line.gate.kind, "") if line.measure is None else "",
         "waiver": dict(line.waiver) if line.waiver else None,
     }  # fmt: skip
 
@@ -70,8 +71,7 @@ def why(line: Judged) -> str:
     """What a verdict rests on, in words, where the numbers do not say it."""
     gate, measure = line.gate, line.measure
     if measure is None:
-        how = SUPPLIES.get(gate.kind, "")
-        return f"there is no {gate.kind} evidence of it" + (f": `{how}` makes it" if how else "")
+        return f"there is no {gate.kind} evidence of it"
     if gate.rival == CHAMPION and measure.against != CHAMPION:
         return "no champion yet"
     return measure.why
