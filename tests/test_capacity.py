@@ -12,7 +12,7 @@ from threading import Event, Thread
 
 import pytest
 from model_server import modelling
-from small_world import make_place, quiet
+from small_world import let_decide, make_place, quiet
 
 from roadworthy.capacity import known, measure
 from roadworthy.capacity.client import closed_load, open_load, request
@@ -24,17 +24,11 @@ from roadworthy.core.contract import Contract, Field
 from roadworthy.errors import InputError
 from roadworthy.flows.declare import read_system
 from roadworthy.flows.releases import asked_release
-from roadworthy.governance import act
 from roadworthy.home import open_home
-from roadworthy.runs import NOBODY, run_training
+from roadworthy.runs import run_training
 from roadworthy.stores import MemoryStore
 
 ANSWER = b"HTTP/1.1 200 OK\r\nContent-Length: 2\r\n\r\n{}"
-
-
-def live(home, draft):
-    """Make what was trained the live release."""
-    act(home, NOBODY, "promote", draft.release.digest, {})
 
 
 @pytest.fixture(scope="module")
@@ -42,7 +36,7 @@ def place(tmp_path_factory):
     """A small world whose live release was trained."""
     made = make_place(tmp_path_factory.mktemp("plan"))
     with open_home(made.home) as home:
-        live(home, run_training(home, read_system(made.system), made.data, seed=0, progress=quiet))
+        let_decide(home, run_training(home, read_system(made.system), made.data, seed=0, progress=quiet).release.digest)
     return made
 
 
@@ -304,7 +298,9 @@ def test_a_remote_model_is_paid_for_and_not_asked_under_load(tmp_path, short, ca
         (made.system / "train.py").write_text(REMOTE.replace("ORIGIN", model.origin))
         (made.system / "model.py").write_text(AMOUNT)
         with open_home(made.home) as home:
-            live(home, run_training(home, read_system(made.system), made.data, seed=0, progress=quiet))
+            let_decide(
+                home, run_training(home, read_system(made.system), made.data, seed=0, progress=quiet).release.digest
+            )
         asked = len(model.asked)
         run(["plan", "--rate", "2", "--system", str(made.system), "--home", str(made.home), "--json"])
         probes = model.asked[asked:]

@@ -36,7 +36,7 @@ def key_file(path, key):
 def verified(folder, public) -> int:
     """What the command of the specification's authors says of a folder."""
     command = [sys.executable, "-m", "model_signing", "verify", "key", str(folder), "--signature",
-               str(folder / "model.sig"), "--public-key", str(public)]  # fmt: skip
+               str(folder / "model.sig"), "--public_key", str(public)]  # fmt: skip
     return subprocess.run(command, capture_output=True, check=False).returncode
 
 

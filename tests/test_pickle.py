@@ -8,8 +8,8 @@ import msgspec
 import numpy as np
 import pytest
 from sklearn.dummy import DummyClassifier
-from small_office import UNGATED, office
-from small_world import write_system
+from small_office import office
+from small_world import UNGATED, write_system
 
 from roadworthy import pickled
 from roadworthy.core.release import Manifest
