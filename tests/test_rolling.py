@@ -322,7 +322,7 @@ def test_live_and_rehearsal_count_alike(home):
         })  # fmt: skip
         taken = twin.take(inputs, {}, lambda row: row)
         twin.views.undo()
-        rehearsed = rehearse_rollout.Rollout(None, "", before)
+        rehearsed = rehearse_rollout.Rollout(None, "", before, rolling._evaluator.rivals)
         rehearsed.counted = _copied(rolling._evaluator.counted)
         rehearse_rollout.observe(rehearsed, twin, taken, np.arange(400), 0)
         answers = [each["body"] for each in found.served.decide(rows)]
