@@ -107,7 +107,8 @@ def test_a_judge_waits_for_outcomes_and_a_loss_ends_the_rollout():
 
     def after(gain):
         worth = -rng.gamma(1.0, 2.0, 3_000)
-        made = Matured(np.where(rng.random(3_000) < 0.2, rng.normal(gain, 1.0, 3_000), 0.0), worth, np.ones(3_000, bool))
+        gains = np.where(rng.random(3_000) < 0.2, rng.normal(gain, 1.0, 3_000), 0.0)
+        made = Matured(gains, worth, np.ones(3_000, np.bool_))
         return looked(replace(standing, evidence=observe_matured(evidence, made)), 2 * DAY)
 
     assert after(1.0).state == "canary"

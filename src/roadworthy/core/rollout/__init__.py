@@ -11,9 +11,9 @@ from roadworthy.core.rollout.evidence import (
     observe_rows,
 )
 from roadworthy.core.rollout.guard import Guard, alarm, guard_of_events, guard_of_mean, guard_of_tail
+from roadworthy.core.rollout.look import ALPHA, looked
 from roadworthy.core.rollout.seen import saw_decisions, saw_matured, saw_pairs, saw_rows, wanted
 from roadworthy.core.rollout.standing import (
-    ALPHA,
     RUNNING,
     SETTLED,
     Event,
@@ -23,7 +23,6 @@ from roadworthy.core.rollout.standing import (
     begun,
     ended,
     held,
-    looked,
     resumed,
 )
 from roadworthy.core.rollout.verdict import Judge, Verdict, verdict
