@@ -142,10 +142,8 @@ def _segments(section: Section, steps: Sequence[Step], contract: Contract | None
     texts = [field.name for field in contract.fields if field.kind == "text"] if contract else [column]
     if column and column not in texts:
         section.report("by", "a text column of the input", f"'{column}'", nearest(column, texts))
-    twice = next((name for place, name in enumerate(order) if name in order[:place]), "")
-    if twice or len(order) == 1:
-        got = f"'{twice}' twice" if twice else f"'{order[0]}' alone"
-        section.report("order", "two values or more, each once", got)
+    if len(order) == 1:
+        section.report("order", "two values or more", f"only '{order[0]}'")
     kinds = {step.kind for step in steps}
     if "ab" in kinds:
         section.report("by", "no A/B test in `steps`, which needs one share for all", f"'{column}'")
