@@ -111,6 +111,6 @@ def test_a_test_needs_subjects_and_outcomes(old, new, said):
     """Without subjects there is nobody to draw, and without audits the blocked rows' outcomes are never known."""
     assert old in DECLARED
     line = f"rollout: {{steps: [ab 50% 14d for more value, 100%], {GUARD}}}"
-    with pytest.raises(DeclarationError, match="system.yaml") as raised:
+    with pytest.raises(DeclarationError, match=r"system\.yaml") as raised:
         read_files(files_of_the_example(DECLARED.replace(LINE, line).replace(old, new)), "test")
     assert said in str(raised.value)

@@ -99,9 +99,10 @@ def show(shown: dict[str, Any]) -> None:
         table(["  judge", "gain from", "needed", "n"], rows, right=(1, 2, 3))
     if shown["test"]:
         show_test(shown["test"])
-    if shown["segments"]:
-        rows = [[f"  {each['segment']}", each["state"], f"{each['share']:.3g}", f"{each['decisions']['challenger']:,}",
-                 f"{each['decisions']['champion']:,}", f"{each['evidence']:.3g}"] for each in shown["segments"]]  # fmt: skip
+    rows = [[f"  {each['segment']}", each["state"], f"{each['share']:.3g}", f"{each['decisions']['challenger']:,}",
+             f"{each['decisions']['champion']:,}", f"{each['evidence']:.3g}"]
+            for each in shown["segments"]]  # fmt: skip
+    if rows:
         table(["  segment", "state", "share", "challenger", "champion", "evidence of harm"], rows, right=(2, 3, 4, 5))
     for reason in shown["waits_for"]:
         say(f"  waiting   {reason}", "yellow")

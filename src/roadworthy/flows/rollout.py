@@ -239,7 +239,8 @@ class Evaluator:
         """The subjects that had counted when the rollout was last kept, counted again from the log."""
         counted = Counted()
         end, standing = self.kept.position, self.kept.standing
-        position = replace(end, input=end.first_input or end.input, shadow=end.first_shadow)
+        first = end.input if end.first_input is None else end.first_input
+        position = replace(end, input=first, shadow=end.first_shadow)
         # The evidence is thrown away, and so any share will do, for a segment that has none now as well.
         blank = tuple(Segment(each.name, share=each.share or standing.share) for each in standing.segments)
         standing = replace(standing, evidence=Evidence(), segments=blank)
@@ -276,7 +277,8 @@ class Evaluator:
         if position.since is None and now - standing.entered >= SETTLED:
             last = self.store.last(standing.system, INPUT)
             first = last if standing.share and position.first_input is None else position.first_input
-            return replace(position, since=last, input=last, first_input=first)
+            begun = {name: last for name, share in standing.shares.items() if share} | position.begun
+            return replace(position, since=last, input=last, first_input=first, begun=begun)
         return position
 
 

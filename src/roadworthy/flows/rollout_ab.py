@@ -96,7 +96,6 @@ class Decided(NamedTuple):
     audited: Bools
     probability: Floats
 
-
     def picked(self, mask: Bools) -> Decided:
         """Those of a mask."""
         columns = (self.known, self.canary, self.action, self.audited, self.probability)

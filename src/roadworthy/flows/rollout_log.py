@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import NamedTuple
 
@@ -20,6 +20,7 @@ from roadworthy.core.rollout import (
     Pairs,
     Rows,
     Standing,
+    picked,
     saw_matured,
     saw_pairs,
     saw_rows,
@@ -44,6 +45,7 @@ class Position:
     shadow: int = 0
     matured: int = 0
     since: int | None = None  # the last row before this step's share was drawn with for certain; None: not yet
+    begun: dict[str, int] = field(default_factory=dict)  # the same of each segment's first share
     tested: int = 0  # of the decisions of the A/B test
     over: int = -(2**62)  # microseconds: up to when all decisions were read for it
 
@@ -68,7 +70,7 @@ def read(
     position = replace(position, shadow=max(position.shadow, position.first_shadow),
                        matured=max(position.matured, position.first_shadow))  # fmt: skip
     if 0 < standing.share < ONE and position.since is not None:
-        rows, segment, seen = _rows(store, rivals, position.input, until.input if until else None, column)
+        rows, segment, seen = _rows(store, rivals, position, until.input if until else None, column)
         if len(rows.unit):
             standing = saw_rows(standing, rows, counted, segment)
         position = replace(position, input=seen)
@@ -87,19 +89,21 @@ def read(
 
 
 def _rows(
-    store: Store, rivals: Rivals, after: int, until: int | None, column: str
+    store: Store, rivals: Rivals, position: Position, until: int | None, column: str
 ) -> tuple[Rows, Column | None, int]:
-    """The decisions of both releases after a number, and a column of them, if it is named.
+    """The decisions of both releases after a position, and the column of segments, if there is one.
 
-    The first of each batch was decided alone, and its time counts.
+    Of a segment those after its first share: before it its rows were no coins, and count for nobody. The first of each
+    batch was decided alone, and its time counts.
     """
     canary: list[bool] = []
     unit: list[bytes] = []
     failed: list[bool] = []
     latency: list[float] = []
     segment: list[str | None] = []
-    seen, system = after, rivals.champion.system
-    for entry in islice(store.scan(system.name, INPUT, after), ENTRIES):
+    number: list[int] = []
+    seen, system = position.input, rivals.champion.system
+    for entry in islice(store.scan(system.name, INPUT, seen), ENTRIES):
         if until is not None and entry.seq > until:
             break
         stored = [record.decode(item.record) for item in entry.items]
@@ -114,10 +118,15 @@ def _rows(
         canary += [headers[place].arm == CHALLENGER for place in made]
         failed += [_failed(rivals, headers[place].release, headers[place].score) for place in made]
         alone = stored[made[0]].timing
+        number += [headers[place].seq for place in made]
         segment += inputs[column].tolist() if column else []
         latency += [alone[2] if len(alone) > 2 else np.nan, *[np.nan] * (len(made) - 1)]
     rows = Rows(np.array(canary, np.bool_), unit, np.array(failed, np.bool_), np.array(latency, np.float64))
-    return rows, text(segment) if column else None, seen
+    if not column:
+        return rows, None, seen
+    begun = [seq > position.begun.get(name or "", seq) for seq, name in zip(number, segment, strict=True)]
+    mask = np.array(begun, np.bool_)
+    return picked(rows, mask), text(segment)[mask], seen
 
 
 class Pair(NamedTuple):

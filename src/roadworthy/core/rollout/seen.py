@@ -42,7 +42,7 @@ def saw_rows(standing: Standing, rows: Rows, counted: Counted, segment: Column |
         return replace(standing, evidence=observed(standing.evidence, rows, counted, standing.share))
     whole, after = standing.evidence, []
     for each in standing.segments:
-        some = _picked(rows, np.asarray(segment == each.name, np.bool_))
+        some = picked(rows, np.asarray(segment == each.name, np.bool_))
         whole = observed(whole, some, counted, each.share)
         own = observed(each.evidence, some, counted.segments.setdefault(each.name, Counted()), each.share)
         after.append(replace(each, evidence=own))
@@ -54,7 +54,7 @@ def saw_pairs(standing: Standing, pairs: Pairs, counted: Counted, segment: Colum
 
     def own(each: Segment) -> Evidence:
         counts = counted.segments.setdefault(each.name, Counted())
-        some = _picked(pairs, np.asarray(segment == each.name, np.bool_))
+        some = picked(pairs, np.asarray(segment == each.name, np.bool_))
         return observe_pairs(each.evidence, some, counts, shadow=not each.share)
 
     evidence = observe_pairs(standing.evidence, pairs, counted, shadow=not standing.share)
@@ -99,9 +99,9 @@ def _each(standing: Standing, own: Callable[[Segment], Evidence]) -> tuple[Segme
                  for each in standing.segments)  # fmt: skip
 
 
-def _picked(columns: Columns, mask: Bools) -> Columns:
+def picked(columns: Columns, mask: Bools) -> Columns:
     """The rows of a mask of all columns."""
     places = np.flatnonzero(mask)
-    picked = {each.name: getattr(columns, each.name) for each in fields(columns)}
+    named = {each.name: getattr(columns, each.name) for each in fields(columns)}
     unit = [columns.unit[place] for place in places.tolist()]
-    return type(columns)(**{name: column[places] for name, column in picked.items() if name != "unit"}, unit=unit)
+    return type(columns)(**{name: column[places] for name, column in named.items() if name != "unit"}, unit=unit)
