@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from small_world import CHANGES, DAY, ROLLOUT, make_place, quiet
+from small_world import CHANGES, DAY, ROLLOUT, make_place, quiet, run
 from test_rolling import NAME, TRAIN, start, world
 
 from roadworthy.cli.rollout import show
@@ -119,3 +119,31 @@ def test_a_restart_counts_on_where_it_was(home):
         assert (mine.open.keys(), mine.before) == (tally.open.keys(), tally.before)
         assert found.look(3 * DAY).evidence.ab.subjects > 30
         assert isinstance(mine, Tally)
+
+
+def test_a_rehearsal_counts_what_each_customer_lost(tmp_path):
+    """The same test in a rehearsal: its values are those that one adds up by hand from the diary and the world."""
+    plan = "rollout: {steps: [ab 50% 4d for less fraud_loss, 100%], guard: [errors]}"
+    place = make_place(tmp_path, changes={**CHANGES, ROLLOUT: plan}, days=46)
+    _, _, history, diary, _ = run(place)
+    standing = diary.rollouts[0].standing
+    over = int(history.known[-1]) // DAY * DAY + DAY - standing.matures  # up to when all outcomes were due
+    assert standing.tested is not None
+    people, entered = {}, {}
+    columns = (history.rows["customer_id"].tolist(), history.rows["tx_amount"].tolist(), history.known.tolist(),
+               history.outcome.tolist(), diary.action.tolist(), (diary.by_release == -1).tolist())  # fmt: skip
+    for person, amount, known, true, action, challenged in zip(*columns, strict=True):
+        lost = amount if true and action == "approve" else 0.0
+        held = people.setdefault(person, [None, 0.0, 0.0])
+        if standing.drawn - 4 * DAY <= known < standing.drawn:
+            held[2] += lost
+        elif known >= standing.tested:
+            begun = entered.setdefault(person, known)
+            held[0] = challenged if held[0] is None else held[0]
+            held[1] += lost if known < begun + 4 * DAY else 0.0
+    for arm, moments in ((False, standing.evidence.ab.control), (True, standing.evidence.ab.canary)):
+        mine = [each for person, each in people.items()
+                if each[0] is arm and entered[person] + 4 * DAY <= over]  # fmt: skip
+        assert moments.n == len(mine) > 20
+        assert moments.mean == pytest.approx(np.mean([each[1] for each in mine]))
+        assert moments.covariate == pytest.approx(np.mean([each[2] for each in mine]))

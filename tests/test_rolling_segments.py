@@ -10,7 +10,7 @@ from random import Random
 import numpy as np
 import pytest
 from kills import DECISIONS, Clients, ask, serving
-from small_world import CHANGES, DAY, ROLLOUT, Place, columns, quiet, write_system, write_tables
+from small_world import CHANGES, DAY, ROLLOUT, Place, columns, quiet, run, write_system, write_tables
 from test_rolling import EVERY, NAME, TRAIN, another, start, world
 
 from roadworthy.cli.rollout import show
@@ -26,6 +26,7 @@ REGIONS = ("north", "south", "abroad")
 OLD = 'terminal_count_14d):\n    """share of known frauds at the terminal"""\n'
 BAD = f"{OLD.replace(')', ', region)')}    if (region == 'north').any():\n        raise ArithmeticError\n"
 SETTLED = 20_000_000
+TRAINING = next(key for key in CHANGES if key.startswith("training"))
 
 
 def place_of(folder: Path, plan: str, region, **size) -> Place:
@@ -144,3 +145,25 @@ def test_a_region_goes_back_alone_under_load_and_no_request_fails(home):
     assert {status for _, status, _ in answers} == {200}
     assert {region for region, _, arm in answers if arm == "challenger"} == {"north"}
     assert {arm for _, _, arm in after} == {"champion"}
+
+
+def test_a_rehearsal_finds_the_segment_that_a_planted_fault_is_in(tmp_path):
+    """A challenger that is blind for large payments goes back for them alone, before one of them was decided by it."""
+
+    def size(payments):
+        amount = payments["tx_amount"]
+        return np.array(["small", "usual", "large"], object)[(amount > 80).astype(int) + (amount > 150)]
+
+    plan = "rollout: {steps: [shadow 1d, 90% 1d, 100%], by: region, order: [small, usual, large],"
+    place = place_of(tmp_path, f"{plan} guard: [estimated_value]}}", size, days=40, a_day=1_100)
+    declared = place.system / "system.yaml"
+    often = "training: {every: 9d, window: 10d, calibrate: 3d, test: 2d, first: 16d}"
+    declared.write_text(declared.read_text().replace(CHANGES[TRAINING], often))
+    diary = run(place, plant="region")[3]
+    good, bad = (rollout.plain() for rollout in diary.rollouts[:2])
+    assert (good["state"], bad["planted"]) == ("done", "region")
+    assert [(each["segment"], each["state"]) for each in bad["segments"]][2] == ("large", "rolled back")
+    found = next(each for each in bad["history"] if each["what"] == "rolled back large")
+    assert found["why"].startswith("large: estimated_value: the canary is worse")
+    assert not [each for each in bad["history"] if each["what"] == "entered 90% 1d in large"]
+    assert {each["what"] for each in good["history"]} >= {"passed small", "passed usual", "passed large"}

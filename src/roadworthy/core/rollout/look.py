@@ -38,7 +38,7 @@ def _moved(seen: Standing, found: Verdict, now: int) -> Standing:
         return seen
     if found.action == "hold":
         return held(seen, now, "", "; ".join(seen.look.reasons))
-    return advanced(seen, now, "; ".join(seen.look.reasons))
+    return advanced(seen, now, "; ".join(seen.look.reasons) or "its least time is over")
 
 
 def _looked_by_segment(standing: Standing, now: int) -> Standing:
