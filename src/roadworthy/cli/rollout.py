@@ -80,7 +80,8 @@ def _system_of_release(home: Home, release: str) -> str:
 
 def show(shown: dict[str, Any]) -> None:
     """How a rollout stands, for a person."""
-    place = f"step {shown['step'] + 1} of {len(shown['steps'])}, `{shown['now_in']}`"
+    turn = f" in {shown['turn']}" if shown["turn"] else ""
+    place = f"step {shown['step'] + 1} of {len(shown['steps'])}, `{shown['now_in']}`{turn}"
     say(f"{shown['system']}: release {shown['challenger'][:12]} against {shown['champion'][:12]}: "
         f"{shown['state'].replace('_', ' ')}, {place}")  # fmt: skip
     arms = shown["decisions"]
@@ -120,7 +121,7 @@ def show_test(test: dict[str, Any]) -> None:
     rows = [[f"  {name}", _number(each["estimate"]), _number(each["low"]), _number(each["high"])]
             for name, each in (("adjusted", test["difference"]), ("as it is", test["unadjusted"]))]  # fmt: skip
     table([f"  challenger less champion, {test['confidence']:.0%}", "estimate", "from", "to"], rows, right=(1, 2, 3))
-    say(f"  the value before takes away {test['variance_reduction']:.0%} of the variance; outcomes unknown: "
+    say(f"  the value before takes away {max(test['variance_reduction'], 0):.0%} of the variance; outcomes unknown: "
         f"{test['unseen']:,} of {test['decisions']:,} decisions")  # fmt: skip
 
 

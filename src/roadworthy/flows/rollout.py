@@ -36,7 +36,7 @@ from roadworthy.flows.decide import INPUT, iso
 from roadworthy.flows.releases import LIVE, make_live
 from roadworthy.flows.rollout_ab import read_decisions
 from roadworthy.flows.rollout_log import Position, Rivals, read
-from roadworthy.flows.rollout_shown import experiment_of, segments_of
+from roadworthy.flows.rollout_shown import experiment_of, segments_of, turn_of
 from roadworthy.flows.shadow import SHADOW
 from roadworthy.ports import Store
 
@@ -312,6 +312,7 @@ def figures(kept: Kept, now: int) -> dict[str, Any]:
         "pairs": {"all": evidence.agreed[0], "same_action": evidence.agreed[1], "matured": evidence.gain.n,
                   "unseen": evidence.unseen},
         "test": experiment_of(standing), "segments": segments_of(standing),
+        "turn": turn_of(standing),
         "gain": {"estimate": evidence.gain.mean if evidence.gain.n else None, "unit": "a decision"},
         "guards": [{**each, "evidence": float(np.exp(min(float(each["log_e"] or 0), 700)))}
                    for each in (look.guards if look else ())],

@@ -9,6 +9,7 @@ import numpy as np
 
 from roadworthy.core.rollout import ALPHA, Standing
 from roadworthy.core.rollout.ab import variance_reduction
+from roadworthy.core.rollout.standing import current
 from roadworthy.core.sequential import mean
 
 DAY = 86_400_000_000
@@ -42,6 +43,12 @@ def _entered(standing: Standing, arm: int) -> int:
 def _between(control: mean.Moments, canary: mean.Moments) -> dict[str, float | None]:
     low, high = mean.difference(control, canary, ALPHA)
     return {"low": _finite(low), "high": _finite(high)}
+
+
+def turn_of(standing: Standing) -> str:
+    """The segment whose turn it is; empty where there are none, or none is left."""
+    segment = current(standing)
+    return segment.name if segment else ""
 
 
 def segments_of(standing: Standing) -> list[dict[str, Any]]:

@@ -181,7 +181,10 @@ def _better(state: Experiment, step: Step) -> tuple[mean.Moments, mean.Moments]:
 
 
 def variance_reduction(state: Experiment) -> float:
-    """The share of the variance of the difference that the covariate takes away; 0 before there is one."""
+    """The share of the variance of the difference that the covariate takes away; 0 before there is one.
+
+    Under 0 where a slope from few subjects was wrong for those that came after it.
+    """
     plain, adjusted = (
         sum(arm.squares / max(arm.n, 1) ** 2 for arm in arms)
         for arms in ((state.control, state.canary), (state.adjusted_control, state.adjusted_canary))
