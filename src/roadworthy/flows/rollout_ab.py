@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from itertools import islice
+from itertools import groupby
+from operator import itemgetter
 from typing import NamedTuple
 
 import numpy as np
@@ -23,7 +24,7 @@ from roadworthy.flows.decide import INPUT
 from roadworthy.flows.kpis import brought_by
 from roadworthy.flows.outcomes import input_rows
 from roadworthy.flows.rollout_log import ENTRIES, HALTED_CODE, Position, Rivals, label_of
-from roadworthy.ports import Entry, Store
+from roadworthy.ports import Item, Store
 
 
 def read_decisions(
@@ -36,46 +37,44 @@ def read_decisions(
     it is read up to there, to make a tally again.
     """
     latest = now - standing.matures if until is None else FAR
-    seen, over, caught_up = position.tested, position.over, latest
-    for count, entry in enumerate(islice(store.scan(standing.system, INPUT, seen), ENTRIES), 1):
-        if until is not None and entry.seq > until:
+    seen, over, caught_up, size = position.tested, position.over, latest, 0
+    due: list[tuple[Layout, record.Header, Item]] = []
+    for entry in store.scan(standing.system, INPUT, seen):
+        headers = [record.header_of(record.decode(item.record)) for item in entry.items]
+        known = np.array([header.known or 0 for header in headers], np.int64)
+        if known.max() > latest or (until is not None and entry.seq > until):
+            caught_up = int(known.min()) - 1
             break
-        made, known = _made(store, rivals, standing, entry, latest)
-        if made is None:
-            caught_up = known - 1
-            break
-        seen, over = entry.seq + len(entry.items) - 1, max(over, known)
-        standing = saw_decisions(standing, made, tally, over)
-        if count == ENTRIES:
+        due += [(entry.fields["input"], headers[place], entry.items[place])
+                for place in np.flatnonzero(wanted(standing, known)).tolist()
+                if headers[place].kind == "decision" and HALTED_CODE not in headers[place].codes]  # fmt: skip
+        seen, over, size = entry.seq + len(entry.items) - 1, max(over, int(known.max())), size + len(headers)
+        if size >= ENTRIES:
             caught_up = over
-    if until is None:
-        over = max(over, caught_up)
-        standing = saw_decisions(standing, NOTHING, tally, over)
-    return standing, replace(position, tested=seen, over=over)
+            break
+    for layout, some in groupby(due, key=itemgetter(0)):
+        standing = saw_decisions(standing, _made(store, rivals, standing, layout, list(some)), tally, position.over)
+    over = over if until is not None else max(over, caught_up)
+    return saw_decisions(standing, NOTHING, tally, over), replace(position, tested=seen, over=over)
 
 
 FAR = 2**62  # microseconds
+Layout = tuple[str, ...]  # of the input of a record
 
 
-def _made(store: Store, rivals: Rivals, standing: Standing, entry: Entry, latest: int) -> tuple[Made | None, int]:
-    """What an entry's decisions brought, and when the last was made; None, and the first, where they are not due."""
-    headers = [record.header_of(record.decode(item.record)) for item in entry.items]
-    known = np.array([header.known or 0 for header in headers], np.int64)
-    if known.max() > latest:
-        return None, int(known.min())
-    test = standing.test
+def _made(
+    store: Store, rivals: Rivals, standing: Standing, layout: Layout, due: Sequence[tuple[Layout, record.Header, Item]]
+) -> Made:
+    """What decisions brought, as far as the log knows."""
+    test, system = standing.test, rivals.champion.system
     assert test is not None, "there is a test"
-    places = [place for place in np.flatnonzero(wanted(standing, known)).tolist()
-              if headers[place].kind == "decision" and HALTED_CODE not in headers[place].codes]  # fmt: skip
-    if not places:
-        return NOTHING, int(known.max())
-    system, contract = rivals.champion.system, rivals.champion.contract
-    rows = input_rows(contract, entry.fields["input"], [entry.items[place] for place in places])
-    own = [headers[place] for place in places]
-    found = store.find(system.name, [header.id for header in own])
-    label = np.array([label_of(found.get(header.id, ())) for header in own])
+    own = [header for _, header, _ in due]
+    rows = input_rows(rivals.champion.contract, layout, [item for *_, item in due])
+    ids = [header.id for header in own]
+    found = store.find(system.name, ids)
+    label = np.array([label_of(found.get(id, ())) for id in ids])
     decided = Decided(
-        known[places],
+        np.array([header.known or 0 for header in own], np.int64),
         np.array([header.arm == CHALLENGER for header in own], np.bool_),
         text(header.action for header in own),
         np.array([header.tier == AUDIT for header in own], np.bool_),
@@ -83,8 +82,7 @@ def _made(store: Store, rivals: Rivals, standing: Standing, entry: Entry, latest
     )
     shown = np.array([header.action in system.decision.reveals for header in own], np.bool_)
     propensity = np.array([header.propensity / record.QUANTUM for header in own])
-    ids = [header.id for header in own]
-    return made_of(rivals, test.metric, rows, ids, decided, shown, propensity, label), int(known.max())
+    return made_of(rivals, test.metric, rows, ids, decided, shown, propensity, label)
 
 
 class Decided(NamedTuple):
