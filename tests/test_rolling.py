@@ -250,6 +250,23 @@ def test_a_rollout_whose_baseline_was_retired_ends(home):
         assert found.served.desk.trial is None
 
 
+def test_a_retired_baseline_begins_and_resumes_nothing(home):
+    """Neither a new rollout nor a held one goes on against a release that is not live any more; nothing is written."""
+    with world(home) as found:
+        store = found.app.home.store
+        other = another(found.app.home, new="/ (terminal_count_14d + 8)")
+        start(found)
+        found.rolling.change("hold", "ann@example.com", "a campaign runs", found.now)
+        make_live(store, NAME, other, "2026-01-01T00:00:00Z")
+        with pytest.raises(Conflict, match="was retired"):
+            found.rolling.change("resume", "ann@example.com", "it is over", found.now)
+        assert rollouts.newest(store, NAME).standing.state == "held"
+        found.rolling.change("abort", "ann@example.com", "it is stale", found.now)
+        with pytest.raises(Conflict, match="was retired"):
+            start(found, old="/ (terminal_count_14d + 8)", new="/ (terminal_count_14d + 9)")
+        assert len(store.list(rollouts.ROLLOUT)) == 1
+
+
 def test_a_clock_that_goes_back_moves_nothing_forward(home):
     """A look with an earlier time than the one before passes no step, and says why; harm is seen all the same."""
     with world(home) as found:

@@ -201,6 +201,17 @@ class _Declared(msgspec.Struct):
     system: _System
 
 
+def test_a_clock_that_goes_back_begins_no_segment():
+    """A look with an earlier time passes no gate of a segment and says why; harm in one is seen all the same."""
+    standing = played(11, days=3)
+    back = looked(replace(standing, looked=standing.looked + 5 * DAY), standing.looked)
+    assert (back.shares, back.step) == (standing.shares, standing.step)
+    assert any("clock went back" in reason for reason in back.look.reasons)
+    rng, later = np.random.default_rng(12), replace(standing, looked=standing.looked + 5 * DAY)
+    harmed = a_day(later, rng, Counted(), standing.looked, wrong={"west": 0.05})
+    assert (harmed.state, harmed.segments[2].state) == ("held", "rolled_back")
+
+
 def test_outcomes_count_in_their_segment():
     """The value that matured is judged by segment: the gain of north is north's alone."""
     standing = fresh(judge=("value",))

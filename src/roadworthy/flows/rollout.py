@@ -88,7 +88,7 @@ def start(store: Store, champion: Release, challenger: Release, by: str, now: in
     """Begin to roll a release out against the one that decides; durable when it returns.
 
     Raises InputError for a release that declares no rollout or decides already, Refused for one that cannot decide
-    beside the champion, and Conflict while another rollout is under way.
+    beside the champion, and Conflict while another rollout is under way or where the champion is not live any more.
     """
     system, plan = challenger.system, challenger.system.rollout
     if plan is None:
@@ -96,6 +96,7 @@ def start(store: Store, champion: Release, challenger: Release, by: str, now: in
     if challenger.digest == champion.digest:
         raise InputError(f"release {challenger.digest[:12]} decides already")
     refuse_strangers(champion, challenger)
+    _refuse_retired(store, system.name, champion.digest)
     before = all_of(store, system.name)
     if before and before[-1].running:
         other = before[-1].standing
@@ -160,12 +161,21 @@ def hold(store: Store, system: str, by: str, why: str, now: int) -> Kept:
 
 
 def resume(store: Store, system: str, by: str, why: str, now: int) -> Kept:
-    """Let a held rollout go on, its step begun anew. Raises NotFound, and Conflict where it is not held."""
+    """Let a held rollout go on, its step begun anew. Raises NotFound, and Conflict where it is not held or is stale."""
     kept = running(store, system)
     if kept.standing.state != "held":
         raise Conflict(f"the rollout of {system} is not held")
+    _refuse_retired(store, system, kept.standing.champion)
     position = replace(kept.position, since=None)
     return write(store, kept, resumed(kept.standing, now, _named(by), _why(why)), position)
+
+
+def _refuse_retired(store: Store, system: str, champion: str) -> None:
+    """Raise Conflict where the release that a challenger is compared with is not the live one."""
+    live = store.get(LIVE, system)["digest"]
+    if live != champion:
+        what = f"the baseline {champion[:12]} of {system} was retired: {live[:12]} is live"
+        raise Conflict(what, hint="start the server anew, and then a rollout against the live release")
 
 
 def abort(store: Store, system: str, by: str, why: str, now: int) -> Kept:
