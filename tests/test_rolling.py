@@ -253,6 +253,23 @@ def test_a_rollout_whose_baseline_was_retired_ends(home):
         assert found.served.desk.trial is None
 
 
+def test_a_retired_baseline_begins_and_resumes_nothing(home):
+    """Neither a new rollout nor a held one goes on against a release that is not live any more; nothing is written."""
+    with world(home) as found:
+        store = found.app.home.store
+        other = another(found.app.home, new="/ (terminal_count_14d + 8)")
+        start(found)
+        found.rolling.change("hold", ANN, "a campaign runs", found.now)
+        let_decide(found.app.home, other)
+        with pytest.raises(Conflict, match="was retired"):
+            found.rolling.change("resume", ANN, "it is over", found.now)
+        assert rollouts.newest(store, NAME).standing.state == "held"
+        found.rolling.change("abort", ANN, "it is stale", found.now)
+        with pytest.raises(Conflict, match="was retired"):
+            start(found, old="/ (terminal_count_14d + 8)", new="/ (terminal_count_14d + 9)")
+        assert len(store.list(rollouts.ROLLOUT)) == 1
+
+
 def test_a_clock_that_goes_back_moves_nothing_forward(home):
     """A look with an earlier time than the one before passes no step, and says why; harm is seen all the same."""
     with world(home) as found:
@@ -325,7 +342,7 @@ def test_live_and_rehearsal_count_alike(home):
         })  # fmt: skip
         taken = twin.take(inputs, {}, lambda row: row)
         twin.views.undo()
-        rehearsed = rehearse_rollout.Rollout(None, "", before)
+        rehearsed = rehearse_rollout.Rollout(None, "", before, rolling._evaluator.rivals)
         rehearsed.counted = _copied(rolling._evaluator.counted)
         rehearse_rollout.observe(rehearsed, twin, taken, np.arange(400), 0)
         answers = [each["body"] for each in found.served.decide(rows)]

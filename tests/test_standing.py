@@ -107,7 +107,8 @@ def test_a_judge_waits_for_outcomes_and_a_loss_ends_the_rollout():
 
     def after(gain):
         worth = -rng.gamma(1.0, 2.0, 3_000)
-        made = Matured(np.where(rng.random(3_000) < 0.2, rng.normal(gain, 1.0, 3_000), 0.0), worth)
+        gains = np.where(rng.random(3_000) < 0.2, rng.normal(gain, 1.0, 3_000), 0.0)
+        made = Matured(gains, worth, np.ones(3_000, np.bool_))
         return looked(replace(standing, evidence=observe_matured(evidence, made)), 2 * DAY)
 
     assert after(1.0).state == "canary"
@@ -154,10 +155,12 @@ def test_where_a_rollout_stands_goes_through_json():
 
 
 def test_the_document_shows_what_is_printed():
-    """The example of docs/rollouts.md runs, and prints what stands below it."""
+    """The examples of docs/rollouts.md run, and print what stands below them."""
     found = list(blocks(ROOT / "docs" / "rollouts.md"))
-    (place,) = [place for place, (info, _, _) in enumerate(found) if info == "python"]
-    printed = io.StringIO()
-    with contextlib.redirect_stdout(printed):
-        exec(compile(found[place][2], "docs/rollouts.md", "exec"), {})
-    assert printed.getvalue() == found[place + 1][2]
+    places = [place for place, (info, _, _) in enumerate(found) if info == "python"]
+    assert len(places) == 2
+    for place in places:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed):
+            exec(compile(found[place][2], "docs/rollouts.md", "exec"), {})
+        assert printed.getvalue() == found[place + 1][2]

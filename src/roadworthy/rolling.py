@@ -93,7 +93,8 @@ class Rolling:
             except Conflict:
                 self._evaluator = None  # changed meanwhile: read again at the next look
                 return
-            if (before.state, before.step) != (kept.standing.state, kept.standing.step):
+            now_at = (kept.standing.state, kept.standing.step, kept.standing.shares)
+            if (before.state, before.step, before.shares) != now_at:
                 fields = {"system": self.system, "rollout": kept.id, "state": kept.standing.state,
                           "step": str(kept.standing.now_in), "why": kept.standing.why}  # fmt: skip
                 LOG.warning("rollout", extra={"fields": fields})
@@ -158,9 +159,9 @@ class Rolling:
         desk, standing = self.served.desk, kept.standing
         if kept.running and self._guard is not None:
             self._see_both(desk, self._guard.release)
-            trial = Trial(kept.id, self._guard.release, standing.share, price_of(self.home.store, standing.challenger),
-                          self._decide)  # fmt: skip
-            if desk.trial is None or (desk.trial.id, desk.trial.share) != (trial.id, trial.share):
+            price = price_of(self.home.store, standing.challenger)
+            trial = replace(rollouts.trial_of(kept.id, standing, self._guard.release, price), decide=self._decide)
+            if desk.trial is None or _drawn(desk.trial) != _drawn(trial):
                 with self.served.turn:
                     desk.trial, desk.shadow = trial, self._show
             return
@@ -195,6 +196,11 @@ class Rolling:
             catch_up(warmed)
             catch_up(desk)
             desk.views, desk.clock = warmed.views, max(desk.clock, warmed.clock)
+
+
+def _drawn(trial: Trial) -> tuple[Any, ...]:
+    """What the arms are drawn by."""
+    return trial.id, trial.share, trial.shares
 
 
 CHANGES = {"hold": rollouts.hold, "resume": rollouts.resume, "abort": rollouts.abort}

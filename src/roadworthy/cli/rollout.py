@@ -77,7 +77,8 @@ def _system_of_release(home: Home, release: str) -> str:
 
 def show(shown: dict[str, Any]) -> None:
     """How a rollout stands, for a person."""
-    place = f"step {shown['step'] + 1} of {len(shown['steps'])}, `{shown['now_in']}`"
+    turn = f" in {shown['turn']}" if shown["turn"] else ""
+    place = f"step {shown['step'] + 1} of {len(shown['steps'])}, `{shown['now_in']}`{turn}"
     say(f"{shown['system']}: release {shown['challenger'][:12]} against {shown['champion'][:12]}: "
         f"{shown['state'].replace('_', ' ')}, {place}")  # fmt: skip
     arms = shown["decisions"]
@@ -94,11 +95,31 @@ def show(shown: dict[str, Any]) -> None:
             for each in shown["judges"]]  # fmt: skip
     if rows:
         table(["  judge", "gain from", "needed", "n"], rows, right=(1, 2, 3))
+    if shown["test"]:
+        show_test(shown["test"])
+    rows = [[f"  {each['segment']}", each["state"], f"{each['share']:.3g}", f"{each['decisions']['challenger']:,}",
+             f"{each['decisions']['champion']:,}", f"{each['evidence']:.3g}"]
+            for each in shown["segments"]]  # fmt: skip
+    if rows:
+        table(["  segment", "state", "share", "challenger", "champion", "evidence of harm"], rows, right=(2, 3, 4, 5))
     for reason in shown["waits_for"]:
         say(f"  waiting   {reason}", "yellow")
     for each in shown["history"]:
         who = f" by {each['by']}" if each["by"] else ""
         say(f"  {each['at'][:16]}  {each['what']}{who}: {each['why']}", "dim")
+
+
+def show_test(test: dict[str, Any]) -> None:
+    """How an A/B test stands, for a person."""
+    subjects, entered = test["subjects"], test["entered"]
+    say(f"  A/B test  {test['better']} {test['metric']} a subject, over {test['window_days']:g} days from its first "
+        f"decision: {subjects['challenger']:,} and {subjects['champion']:,} subjects of {entered['challenger']:,} and "
+        f"{entered['champion']:,} so far")  # fmt: skip
+    rows = [[f"  {name}", _number(each["estimate"]), _number(each["low"]), _number(each["high"])]
+            for name, each in (("adjusted", test["difference"]), ("as it is", test["unadjusted"]))]  # fmt: skip
+    table([f"  challenger less champion, {test['confidence']:.0%}", "estimate", "from", "to"], rows, right=(1, 2, 3))
+    say(f"  the value before takes away {max(test['variance_reduction'], 0):.0%} of the variance; outcomes unknown: "
+        f"{test['unseen']:,} of {test['decisions']:,} decisions")  # fmt: skip
 
 
 def _number(value: float | None) -> str:

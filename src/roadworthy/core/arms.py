@@ -7,8 +7,8 @@ by its release alone, so row locality holds with two as it does with one.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,6 +37,8 @@ class Trial:
     share: int  # in millionths
     price: float  # of a review, as the challenger's evidence has it
     decide: DecideRows = decide_rows  # live, through a guard of its own
+    column: str = ""  # where the share is each segment's own: the column that the segments are values of
+    shares: Mapping[str, int] = field(default_factory=dict)  # of them; `share` is then the largest
 
 
 class Part(NamedTuple):
@@ -62,7 +64,11 @@ def drawn(trial: Trial, rows: Batch, ids: Sequence[bytes]) -> Bools:
     """Whether each row is the challenger's, shape (rows,)."""
     if not trial.share:
         return np.zeros(len(ids), np.bool_)
-    return np.array(uniform(f"rollout {trial.id}", units(trial.release.system, rows, ids))) < trial.share / ONE
+    draws = np.array(uniform(f"rollout {trial.id}", units(trial.release.system, rows, ids)))
+    if not trial.column:
+        return draws < trial.share / ONE
+    shares = np.array([trial.shares.get(value, 0) for value in rows[trial.column].tolist()], np.int64)
+    return draws < shares / ONE
 
 
 def decide_parts(

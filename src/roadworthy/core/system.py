@@ -157,16 +157,24 @@ class Goal:
 class Step:
     """One step of a rollout: how much the challenger decides, and for how long at least."""
 
-    kind: Literal["shadow", "canary", "keep", "live"]
+    kind: Literal["shadow", "canary", "ab", "keep", "live"]
     share: int = 0  # of the subjects that the challenger decides for, in millionths
-    least: int = 0  # microseconds; 0 for `keep`, which a person ends, and for `live`
+    least: int = 0  # microseconds; 0 for `keep`, which a person ends, and for `live`; of `ab` also a subject's window
+    metric: str = ""  # of `ab`: `value` or a KPI
+    less: bool = False  # of it is better
+
+    @property
+    def aim(self) -> str:
+        """What an `ab` step is for."""
+        return f"{'less' if self.less else 'more'} {self.metric}"
 
     def __str__(self) -> str:
         percent = f"{self.share / 10_000:g}%"
         days = f"{self.least / DAY:g}d"
-        return {"shadow": f"shadow {days}", "canary": f"{percent} {days}", "keep": f"keep {percent}"}.get(
-            self.kind, percent
-        )
+        return {
+            "shadow": f"shadow {days}", "canary": f"{percent} {days}", "keep": f"keep {percent}",
+            "ab": f"ab {percent} {days} for {self.aim}",
+        }.get(self.kind, percent)  # fmt: skip
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,6 +184,8 @@ class Rollout:
     steps: tuple[Step, ...]
     judge: tuple[str, ...] = ()
     guard: tuple[str, ...] = ()
+    column: str = ""  # segment by segment: the column, and its values in the order in which they are begun
+    order: tuple[str, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

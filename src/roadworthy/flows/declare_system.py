@@ -42,6 +42,8 @@ def read_system_yaml(top: Section, tables: Tables, contracts: Mapping[str, Contr
     decision = _decision(top.section("decision", "id, at and actions"), contracts.get("input"))
     reviewers = _reviewers(top, decision.actions)
     names = sorted(available_timezones())
+    goals = read_goals(top, contracts.get("input"), reviewers)
+    audited = reviewers is not None and reviewers.audit > 0
     return System(
         name=top.read("system", _name, "a name of lower-case letters, digits and hyphens, such as card-fraud") or "",
         purpose=top.text("purpose", default=""),
@@ -56,9 +58,9 @@ def read_system_yaml(top: Section, tables: Tables, contracts: Mapping[str, Contr
         guardrails=tuple(_guardrail(each, decision, kinds) for each in top.sections("guardrails", "a list of rules")),
         training=_training(top),
         gates=_gates(top, kinds),
-        rollout=read_rollout(top),
+        rollout=read_rollout(top, goals["kpis"], decision, contracts.get("input"), audited=audited),
         unenforced=_unenforced(top),
-        **read_goals(top, contracts.get("input"), reviewers),
+        **goals,
     )
 
 

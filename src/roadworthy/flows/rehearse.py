@@ -30,8 +30,9 @@ from roadworthy.errors import InputError
 from roadworthy.flows.decide import Desk, Taken, as_it_came
 from roadworthy.flows.declare import Project
 from roadworthy.flows.gate import in_rehearsal
-from roadworthy.flows.rehearse_rollout import Rollout, begin, challenged, give_up, look, observe
+from roadworthy.flows.rehearse_rollout import Rollout, begin, challenged, decided, give_up, look, observe
 from roadworthy.flows.releases import Draft, rule_release
+from roadworthy.flows.rollout_ab import Decided
 from roadworthy.flows.train import Examples, TrainFunction, fit
 from roadworthy.flows.world import World
 from roadworthy.ports import Loader, Store, Views
@@ -87,6 +88,7 @@ class Rehearsal:
     cases: list[Case] = field(default_factory=list)  # opened since the last tick
     begun: deque[tuple[int, Future[Draft]]] = field(default_factory=deque)  # since when, and the model to come
     fault: str = ""  # planted in the second challenger
+    log: list[tuple[Ints, Decided]] = field(default_factory=list)  # what was decided, where there are A/B tests
 
     def run(self, progress: Progress) -> Diary:
         """Go through all days; returns what happened."""
@@ -116,10 +118,17 @@ class Rehearsal:
             rows = self.world.rows.take(slice(start, end))
             taken = self.desk.take(rows, {}, partial(as_it_came, rows))
             gains.append(self._note(taken, start + taken.new))
+            if self._tests() and len(taken.new):
+                self.log.append(decided(taken, start + taken.new))
             if (rollout := self._rollout()) is not None:
                 observe(rollout, self.desk, taken, start + taken.new, int(taken.known[-1]) if len(taken.known) else 0)
             start = end
         self.diary.gains.append(np.concatenate(gains))
+
+    def _tests(self) -> bool:
+        """Whether a rollout has an A/B test, which looks back at what was decided before it."""
+        plan = self.project.system.rollout
+        return plan is not None and any(step.kind == "ab" for step in plan.steps)
 
     def _before_outcomes(self, start: int, stop: int) -> int:
         """The end of the longest batch from `start` none of whose rows' outcomes is known within it."""
@@ -261,7 +270,7 @@ class Rehearsal:
             settled = np.fromiter((final is not None for final in self.diary.final[rows]), np.bool_, len(rows))
             return self._shown(rows) & settled, self.diary.propensity[rows], self.world.labels(rows, now)
 
-        look(rollout, self.desk, now, outcomes)
+        look(rollout, self.desk, now, outcomes, self.log, self.world.rows.take)
         if not rollout.running:
             released = rollout.standing.state == "done"
             self._logged(rollout, released=released)

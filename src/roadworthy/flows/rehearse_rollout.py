@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import msgspec
 import numpy as np
 
-from roadworthy.core.arms import CHALLENGER, Trial, units
+from roadworthy.core.arms import CHALLENGER, units
 from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints
 from roadworthy.core.draws import uniform
 from roadworthy.core.rollout import (
@@ -27,16 +27,22 @@ from roadworthy.core.rollout import (
     begun,
     ended,
     looked,
-    observe_matured,
-    observe_pairs,
-    observe_rows,
+    saw_decisions,
+    saw_matured,
+    saw_pairs,
+    saw_rows,
+    wanted,
 )
+from roadworthy.core.rollout.ab import NOTHING, Tally
 from roadworthy.core.rollout.pairs import chosen, estimated, matured
 from roadworthy.core.system import DAY, System
 from roadworthy.flows.decide import Desk, Taken, iso
 from roadworthy.flows.plant import plant_of, planted
 from roadworthy.flows.releases import Draft
-from roadworthy.flows.rollout import refuse_strangers
+from roadworthy.flows.rollout import fresh, refuse_strangers, trial_of
+from roadworthy.flows.rollout_ab import Decided, made_of
+from roadworthy.flows.rollout_log import Rivals
+from roadworthy.flows.rollout_shown import experiment_of, segments_of
 from roadworthy.flows.shadow import decide_other, shown
 
 MEDIAN, SPREAD = 4.0, 0.35  # of the lognormal distribution that latencies are drawn from: milliseconds, and its sigma
@@ -61,7 +67,10 @@ class Rollout:
     draft: Draft
     fault: str  # that is planted in it, if any
     standing: Standing
+    rivals: Rivals
     counted: Counted = field(default_factory=Counted)
+    tally: Tally = field(default_factory=Tally)
+    read: int = 0  # batches of the rehearsal that the A/B test has taken in
     due: deque[Due] = field(default_factory=deque)
 
     @property
@@ -79,6 +88,7 @@ class Rollout:
             "started": iso(standing.started), "days": days, "why": standing.why,
             "pairs": evidence.agreed[0], "same_action": evidence.agreed[1], "matured": evidence.gain.n,
             "decided": evidence.decided[0], "failed": evidence.decided[1],
+            "test": experiment_of(standing), "segments": segments_of(standing),
             "history": [{"at": iso(each.at), "what": each.what, "why": each.why} for each in standing.history],
             "evidence": msgspec.to_builtins(evidence),
         }  # fmt: skip
@@ -88,15 +98,10 @@ def begin(desk: Desk, draft: Draft, number: int, now: int, fault: str = "") -> R
     """Roll a draft out against the release that decides. Raises Refused for one that cannot decide beside it."""
     release = planted(draft.release, fault) if fault else draft.release
     refuse_strangers(desk.release, release)
-    system, plan = release.system, release.system.rollout
-    assert plan is not None, "a rollout is declared"
-    fresh = Standing(
-        system.name, desk.release.digest, release.digest, plan.steps, plan.judge, plan.guard,
-        rule=desk.release.predict is None, matures=system.outcome.matures, deadline=system.decision.deadline,
-        started=now, entered=now, looked=now,
-    )  # fmt: skip
-    made = Rollout(draft, fault, begun(fresh, "the rehearsal"))
-    desk.trial = Trial(f"{system.name}/{number}", release, made.standing.share, draft.evidence["review_price"])
+    rivals = Rivals(desk.release, release)
+    made = Rollout(draft, fault, begun(fresh(*rivals, now), "the rehearsal"), rivals)
+    name = f"{release.system.name}/{number}"
+    desk.trial = trial_of(name, made.standing, release, draft.evidence["review_price"])
     return made
 
 
@@ -106,18 +111,17 @@ def observe(rollout: Rollout, desk: Desk, taken: Taken, rows: Ints, until: int) 
     if trial is None or not len(rows):
         return
     seen = shown(desk.release, trial, taken, desk.price)
-    unit, evidence = units(desk.release.system, taken.rows, seen.ids), standing.evidence
+    unit = units(desk.release.system, taken.rows, seen.ids)
+    segment = taken.rows[standing.column] if standing.column else None
     failed = np.zeros(len(rows), np.bool_)
     for part in taken.parts:
         failed[part.places] = np.isnan(part.work.score) & (part.release.predict is not None)
-    if 0 < trial.share < 1_000_000:
-        share, latency = trial.share / 1_000_000, latencies(seen.ids, seen.canary, rollout.fault)
-        arms = Rows(seen.canary, unit, failed, latency)
-        evidence = observe_rows(evidence, arms, rollout.counted, share, standing.deadline / 1000)
+    if trial.share:
+        arms = Rows(seen.canary, unit, failed, latencies(seen.ids, seen.canary, rollout.fault))
+        standing = saw_rows(standing, arms, rollout.counted, segment)
     pairs, due = _paired(desk, taken, seen.canary, failed, unit, rows, until)
-    evidence = observe_pairs(evidence, pairs, rollout.counted, shadow=not trial.share)
     rollout.due.append(due)
-    rollout.standing = replace(standing, evidence=evidence)
+    rollout.standing = saw_pairs(standing, pairs, rollout.counted, segment)
 
 
 def _paired(
@@ -150,19 +154,56 @@ def _sides(
     return champion, challenger, (estimated(system, rows, champion, mine), estimated(system, rows, challenger, theirs))
 
 
-def look(rollout: Rollout, desk: Desk, now: int, outcomes: Outcomes) -> None:
-    """One look: what is due is taken in, and the rollout goes on, is held, rolled back or done."""
-    standing, evidence = rollout.standing, rollout.standing.evidence
+def decided(taken: Taken, rows: Ints) -> tuple[Ints, Decided]:
+    """A batch as it was decided, kept for the A/B tests to come: what came before one is its covariate."""
+    work = taken.work
+    assert work is not None, "decided rows have work"
+    action = work.judged.action
+    return rows, Decided(taken.known, challenged(taken), action, work.audited, work.probability)
+
+
+def look(
+    rollout: Rollout, desk: Desk, now: int, outcomes: Outcomes, log: Sequence[tuple[Ints, Decided]],
+    inputs: Callable[[Ints], Batch],
+) -> None:  # fmt: skip
+    """One look: what is due is taken in, and the rollout goes on, is held, rolled back or done.
+
+    `log` has what was decided since the begin of the rehearsal, and `inputs` gives its rows.
+    """
+    standing = rollout.standing
     while rollout.due and rollout.due[0].until + standing.matures <= now:
         due = rollout.due.popleft()
         seen, propensity, label = outcomes(due.rows)
         pairs = matured(desk.release.system, due.inputs, due.champion, due.challenger, seen, propensity, label)
-        evidence = observe_matured(evidence, pairs)
-    after = looked(replace(standing, evidence=evidence), now)
+        segment = due.inputs[standing.column] if standing.column else None
+        standing = saw_matured(standing, pairs, segment)
+    if standing.now_in.kind == "ab":
+        standing = _tested(rollout, standing, now - standing.matures, outcomes, log, inputs)
+    after = looked(standing, now)
     rollout.standing = after
     trial = desk.trial
     assert trial is not None, "it is under way"
-    desk.trial = replace(trial, share=after.share) if after.state in RUNNING else None
+    desk.trial = replace(trial, share=after.share, shares=after.shares) if after.state in RUNNING else None
+
+
+def _tested(
+    rollout: Rollout, standing: Standing, latest: int, outcomes: Outcomes, log: Sequence[tuple[Ints, Decided]],
+    inputs: Callable[[Ints], Batch],
+) -> Standing:  # fmt: skip
+    """The rollout with the decisions up to a time taken into its A/B test."""
+    test, over = standing.test, latest
+    assert test is not None, "there is a test"
+    for rows, batch in log[rollout.read :]:
+        if batch.known[-1] > latest:
+            over = int(batch.known[0]) - 1
+            break
+        rollout.read += 1
+        mask = wanted(standing, batch.known)
+        if mask.any():
+            some, ids = rows[mask], [b""] * int(mask.sum())  # a test has subjects, and so no need of ids
+            made = made_of(rollout.rivals, test.metric, inputs(some), ids, batch.picked(mask), *outcomes(some))
+            standing = saw_decisions(standing, made, rollout.tally, int(batch.known[-1]))
+    return saw_decisions(standing, NOTHING, rollout.tally, over)
 
 
 def give_up(rollout: Rollout, desk: Desk, now: int, why: str) -> None:

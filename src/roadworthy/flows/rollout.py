@@ -13,21 +13,36 @@ from typing import Any
 import msgspec
 import numpy as np
 
+from roadworthy.core.arms import Trial
 from roadworthy.core.changes import changes as contract_changes
 from roadworthy.core.release import Release
 from roadworthy.core.rights import DEV, Actor
-from roadworthy.core.rollout import RUNNING, Counted, Evidence, Standing, begun, ended, held, looked, resumed
+from roadworthy.core.rollout import (
+    RUNNING,
+    SETTLED,
+    Counted,
+    Evidence,
+    Segment,
+    Standing,
+    begun,
+    ended,
+    held,
+    looked,
+    resumed,
+)
+from roadworthy.core.rollout.ab import Tally
 from roadworthy.core.views import View, facts_of, names_of
 from roadworthy.errors import Conflict, InputError, NotFound, Refused
 from roadworthy.flows.decide import INPUT, iso
 from roadworthy.flows.deployments import Document, Place, approval_of, changes, environment_of, go_live
 from roadworthy.flows.releases import LIVE
+from roadworthy.flows.rollout_ab import read_decisions
 from roadworthy.flows.rollout_log import Position, Rivals, read
+from roadworthy.flows.rollout_shown import experiment_of, segments_of, turn_of
 from roadworthy.flows.shadow import SHADOW
 from roadworthy.ports import Store
 
 ROLLOUT = "rollout"  # the kind of the document
-SETTLED = 10_000_000  # microseconds after a step began: by then every process draws with its share
 KEPT = 60_000_000  # microseconds between two writes of a state in which nothing but counts has moved
 LONGEST = 1_000  # characters of a reason
 
@@ -75,7 +90,7 @@ def start(store: Store, champion: Release, challenger: Release, by: str, now: in
     """Begin to roll a release out against the one that decides; durable when it returns.
 
     Raises InputError for a release that declares no rollout or decides already, Refused for one that cannot decide
-    beside the champion, and Conflict while another rollout is under way.
+    beside the champion, and Conflict while another rollout is under way or where the champion is not live any more.
     """
     system, plan = challenger.system, challenger.system.rollout
     if plan is None:
@@ -83,19 +98,31 @@ def start(store: Store, champion: Release, challenger: Release, by: str, now: in
     if challenger.digest == champion.digest:
         raise InputError(f"release {challenger.digest[:12]} decides already")
     refuse_strangers(champion, challenger)
+    _refuse_retired(store, system.name, champion.digest)
     before = all_of(store, system.name)
     if before and before[-1].running:
         other = before[-1].standing
         raise Conflict(f"a rollout of {system.name} is under way: {other.challenger[:12]} in `{other.now_in}`",
                        hint="end it with `roadworthy rollout abort` first")  # fmt: skip
-    fresh = Standing(
+    position = Position(store.last(system.name, SHADOW))
+    made = Kept(f"{system.name}/{len(before) + 1}", begun(fresh(champion, challenger, now), _named(by)), position)
+    return write(store, made, made.standing, position)
+
+
+def fresh(champion: Release, challenger: Release, now: int) -> Standing:
+    """A rollout as its challenger declares it, before its first step."""
+    system, plan = challenger.system, challenger.system.rollout
+    assert plan is not None, "a rollout is declared"
+    return Standing(
         system.name, champion.digest, challenger.digest, plan.steps, plan.judge, plan.guard,
         rule=champion.predict is None, matures=system.outcome.matures, deadline=system.decision.deadline,
-        started=now, entered=now, looked=now,
+        started=now, entered=now, looked=now, column=plan.column, segments=tuple(map(Segment, plan.order)),
     )  # fmt: skip
-    position = Position(store.last(system.name, SHADOW))
-    made = Kept(f"{system.name}/{len(before) + 1}", begun(fresh, _named(by)), position)
-    return write(store, made, made.standing, position)
+
+
+def trial_of(id: str, standing: Standing, challenger: Release, price: float) -> Trial:
+    """What the desk needs to decide as a rollout stands."""
+    return Trial(id, challenger, standing.share, price, column=standing.column, shares=standing.shares)
 
 
 def refuse_strangers(champion: Release, challenger: Release) -> None:
@@ -136,12 +163,21 @@ def hold(store: Store, system: str, by: str, why: str, now: int) -> Kept:
 
 
 def resume(store: Store, system: str, by: str, why: str, now: int) -> Kept:
-    """Let a held rollout go on, its step begun anew. Raises NotFound, and Conflict where it is not held."""
+    """Let a held rollout go on, its step begun anew. Raises NotFound, and Conflict where it is not held or is stale."""
     kept = running(store, system)
     if kept.standing.state != "held":
         raise Conflict(f"the rollout of {system} is not held")
+    _refuse_retired(store, system, kept.standing.champion)
     position = replace(kept.position, since=None)
     return write(store, kept, resumed(kept.standing, now, _named(by), _why(why)), position)
+
+
+def _refuse_retired(store: Store, system: str, champion: str) -> None:
+    """Raise Conflict where the release that a challenger is compared with is not the live one."""
+    live = store.get(LIVE, system)["digest"]
+    if live != champion:
+        what = f"the baseline {champion[:12]} of {system} was retired: {live[:12]} is live"
+        raise Conflict(what, hint="start the server anew, and then a rollout against the live release")
 
 
 def abort(store: Store, system: str, by: str, why: str, now: int) -> Kept:
@@ -193,6 +229,7 @@ class Evaluator:
     rivals: Rivals
     kept: Kept
     counted: Counted | None = None
+    tally: Tally = field(default_factory=Tally)
     written: int = 0  # when it was last kept, microseconds
 
     def evaluate(self, now: int) -> Kept:
@@ -205,9 +242,11 @@ class Evaluator:
             after, position = ended(kept.standing, "rolled_back", now, "", retired), kept.position
         else:
             position = self._settled(now)
-            evidence, position = read(self.store, self.rivals, kept.standing, position, self.counted, now)
-            after = looked(replace(kept.standing, evidence=evidence), now)
-        if after.step != kept.standing.step:
+            seen, position = read(self.store, self.rivals, kept.standing, position, self.counted, now)
+            if seen.now_in.kind == "ab":
+                seen, position = read_decisions(self.store, self.rivals, seen, position, self.tally, now)
+            after = looked(seen, now)
+        if (after.step, after.shares) != (kept.standing.step, kept.standing.shares):
             position = replace(position, since=None)
         moved = (after.state, after.step) != (kept.standing.state, kept.standing.step) or position.since is None
         if moved or now - self.written >= KEPT or now < self.written:
@@ -220,14 +259,30 @@ class Evaluator:
         """The subjects that had counted when the rollout was last kept, counted again from the log."""
         counted = Counted()
         end, standing = self.kept.position, self.kept.standing
-        position = replace(end, input=end.first_input or end.input, shadow=end.first_shadow)
-        standing = replace(standing, evidence=Evidence())
+        first = end.input if end.first_input is None else end.first_input
+        position = replace(end, input=first, shadow=end.first_shadow)
+        # The evidence is thrown away, and so any share will do, for a segment that has none now as well.
+        blank = tuple(Segment(each.name, share=each.share or standing.share) for each in standing.segments)
+        standing = replace(standing, evidence=Evidence(), segments=blank)
+        if standing.now_in.kind == "ab":
+            self._tallied(standing, now)
         while (position.input, position.shadow) != (end.input, end.shadow):
             before = position
             _, position = read(self.store, self.rivals, standing, position, counted, now, until=end)
             if position == before:
                 break
         return counted
+
+    def _tallied(self, standing: Standing, now: int) -> None:
+        """Make the tally of an A/B test again, as it was when the rollout was last kept."""
+        position, end = replace(self.kept.position, tested=0), self.kept.position
+        while position.tested < end.tested:
+            before = position
+            args = (self.store, self.rivals, standing, position, self.tally, now, end.tested)
+            _, position = read_decisions(*args)
+            if position == before:
+                break
+        self.tally.finished(end.over, standing.now_in.least)
 
     def _retired(self) -> str:
         """Why the comparison has lost its baseline, or nothing."""
@@ -242,7 +297,8 @@ class Evaluator:
         if position.since is None and now - standing.entered >= SETTLED:
             last = self.store.last(standing.system, INPUT)
             first = last if standing.share and position.first_input is None else position.first_input
-            return replace(position, since=last, input=last, first_input=first)
+            begun = {name: last for name, share in standing.shares.items() if share} | position.begun
+            return replace(position, since=last, input=last, first_input=first, begun=begun)
         return position
 
 
@@ -275,6 +331,8 @@ def figures(kept: Kept, now: int) -> dict[str, Any]:
         "failed": {"challenger": failed, "of": decided},
         "pairs": {"all": evidence.agreed[0], "same_action": evidence.agreed[1], "matured": evidence.gain.n,
                   "unseen": evidence.unseen},
+        "test": experiment_of(standing), "segments": segments_of(standing),
+        "turn": turn_of(standing),
         "gain": {"estimate": evidence.gain.mean if evidence.gain.n else None, "unit": "a decision"},
         "guards": [{**each, "evidence": float(np.exp(min(float(each["log_e"] or 0), 700)))}
                    for each in (look.guards if look else ())],

@@ -3,27 +3,27 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from itertools import islice
 from typing import NamedTuple
 
 import numpy as np
 
 from roadworthy.core import record
-from roadworthy.core.arms import CHALLENGER, units
-from roadworthy.core.batch import Batch, Floats, text
+from roadworthy.core.arms import CHALLENGER, ONE, units
+from roadworthy.core.batch import Batch, Column, Floats, text
 from roadworthy.core.decide import AUDIT, HALTED
 from roadworthy.core.release import Release
 from roadworthy.core.rollout import (
     Counted,
-    Evidence,
     Matured,
     Pairs,
     Rows,
     Standing,
-    observe_matured,
-    observe_pairs,
-    observe_rows,
+    picked,
+    saw_matured,
+    saw_pairs,
+    saw_rows,
 )
 from roadworthy.core.rollout.pairs import chosen, estimated, matured
 from roadworthy.flows.decide import INPUT, OUTCOME, decision_of
@@ -45,6 +45,9 @@ class Position:
     shadow: int = 0
     matured: int = 0
     since: int | None = None  # the last row before this step's share was drawn with for certain; None: not yet
+    begun: dict[str, int] = field(default_factory=dict)  # the same of each segment's first share
+    tested: int = 0  # of the decisions of the A/B test
+    over: int = -(2**62)  # microseconds: up to when all decisions were read for it
 
 
 class Rivals(NamedTuple):
@@ -61,36 +64,46 @@ class Rivals(NamedTuple):
 def read(
     store: Store, rivals: Rivals, standing: Standing, position: Position, counted: Counted, now: int,
     until: Position | None = None,
-) -> tuple[Evidence, Position]:  # fmt: skip
-    """The evidence with what the log holds after a position, and the position after that; up to `until`, if given."""
-    evidence, share = standing.evidence, standing.share / 1_000_000
+) -> tuple[Standing, Position]:  # fmt: skip
+    """The rollout with what the log holds after a position, and the position after that; up to `until`, if given."""
+    column = standing.column
     position = replace(position, shadow=max(position.shadow, position.first_shadow),
                        matured=max(position.matured, position.first_shadow))  # fmt: skip
-    if 0 < share < 1 and position.since is not None:
-        rows, seen = _rows(store, rivals, position.input, until.input if until else None)
+    if 0 < standing.share < ONE and position.since is not None:
+        rows, segment, seen = _rows(store, rivals, position, until.input if until else None, column)
         if len(rows.unit):
-            evidence = observe_rows(evidence, rows, counted, share, standing.deadline / 1000)
+            standing = saw_rows(standing, rows, counted, segment)
         position = replace(position, input=seen)
     pairs, seen = _shadowed(store, rivals, position.shadow, until.shadow if until else None)
     if pairs:
-        evidence = observe_pairs(evidence, _pairs(rivals, pairs), counted, shadow=not standing.share)
+        sides = _sides(rivals, pairs)
+        standing = saw_pairs(standing, _pairs(rivals, pairs, sides), counted, sides.rows[column] if column else None)
     position = replace(position, shadow=seen)
     if until is None:
         due, seen = _due(store, rivals, position.matured, now - standing.matures)
         if due:
-            evidence = observe_matured(evidence, _matured(rivals, due))
+            sides = _sides(rivals, due)
+            standing = saw_matured(standing, _matured(rivals, due, sides), sides.rows[column] if column else None)
         position = replace(position, matured=seen)
-    return evidence, position
+    return standing, position
 
 
-def _rows(store: Store, rivals: Rivals, after: int, until: int | None) -> tuple[Rows, int]:
-    """The decisions of both releases after a number. The first of each batch was decided alone, and its time counts."""
+def _rows(
+    store: Store, rivals: Rivals, position: Position, until: int | None, column: str
+) -> tuple[Rows, Column | None, int]:
+    """The decisions of both releases after a position, and the column of segments, if there is one.
+
+    Of a segment those after its first share: before it its rows were no coins, and count for nobody. The first of each
+    batch was decided alone, and its time counts.
+    """
     canary: list[bool] = []
     unit: list[bytes] = []
     failed: list[bool] = []
     latency: list[float] = []
-    seen, system = after, rivals.champion.system
-    for entry in islice(store.scan(system.name, INPUT, after), ENTRIES):
+    segment: list[str | None] = []
+    number: list[int] = []
+    seen, system = position.input, rivals.champion.system
+    for entry in islice(store.scan(system.name, INPUT, seen), ENTRIES):
         if until is not None and entry.seq > until:
             break
         stored = [record.decode(item.record) for item in entry.items]
@@ -100,13 +113,20 @@ def _rows(store: Store, rivals: Rivals, after: int, until: int | None) -> tuple[
         seen = entry.seq + len(entry.items) - 1
         if not made:
             continue
-        rows = input_rows(rivals.champion.contract, entry.fields["input"], [entry.items[place] for place in made])
-        unit += units(system, rows, [headers[place].id for place in made])
+        inputs = input_rows(rivals.champion.contract, entry.fields["input"], [entry.items[place] for place in made])
+        unit += units(system, inputs, [headers[place].id for place in made])
         canary += [headers[place].arm == CHALLENGER for place in made]
         failed += [_failed(rivals, headers[place].release, headers[place].score) for place in made]
         alone = stored[made[0]].timing
+        number += [headers[place].seq for place in made]
+        segment += inputs[column].tolist() if column else []
         latency += [alone[2] if len(alone) > 2 else np.nan, *[np.nan] * (len(made) - 1)]
-    return Rows(np.array(canary, np.bool_), unit, np.array(failed, np.bool_), np.array(latency, np.float64)), seen
+    rows = Rows(np.array(canary, np.bool_), unit, np.array(failed, np.bool_), np.array(latency, np.float64))
+    if not column:
+        return rows, None, seen
+    begun = [seq > position.begun.get(name or "", seq) for seq, name in zip(number, segment, strict=True)]
+    mask = np.array(begun, np.bool_)
+    return picked(rows, mask), text(segment)[mask], seen
 
 
 class Pair(NamedTuple):
@@ -152,11 +172,11 @@ def _paired(store: Store, rivals: Rivals, others: Sequence[record.ShadowHeader])
             continue
         header = record.header_of(record.decode(made.item.record))
         if {header.release, other.release} == {each.digest_bytes for each in rivals}:
-            pairs.append(Pair(made, header, other, _label(found[other.id])))
+            pairs.append(Pair(made, header, other, label_of(found[other.id])))
     return pairs
 
 
-def _label(found: Sequence[Found]) -> float:
+def label_of(found: Sequence[Found]) -> float:
     """The last word on an outcome: 1, 0, or NaN."""
     label = np.nan
     for each in found:
@@ -208,8 +228,8 @@ def _with_names(pair: Pair, names: Sequence[str]) -> Item:
     return pair.made.item
 
 
-def _pairs(rivals: Rivals, pairs: Sequence[Pair]) -> Pairs:
-    system, sides = rivals.champion.system, _sides(rivals, pairs)
+def _pairs(rivals: Rivals, pairs: Sequence[Pair], sides: Sides) -> Pairs:
+    system = rivals.champion.system
     return Pairs(
         units(system, sides.rows, [pair.header.id for pair in pairs]),
         np.array(sides.champion_failed), np.array(sides.challenger_failed),
@@ -219,8 +239,8 @@ def _pairs(rivals: Rivals, pairs: Sequence[Pair]) -> Pairs:
     )  # fmt: skip
 
 
-def _matured(rivals: Rivals, pairs: Sequence[Pair]) -> Matured:
-    system, sides = rivals.champion.system, _sides(rivals, pairs)
+def _matured(rivals: Rivals, pairs: Sequence[Pair], sides: Sides) -> Matured:
+    system = rivals.champion.system
     label = np.array([pair.label for pair in pairs])
     if system.outcome.absent == "false":
         label = np.where(np.isnan(label), 0.0, label)

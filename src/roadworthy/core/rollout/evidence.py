@@ -14,9 +14,11 @@ from dataclasses import dataclass, field, replace
 import numpy as np
 
 from roadworthy.core.batch import Bools, Floats
+from roadworthy.core.rollout import ab
 from roadworthy.core.rollout.guard import Guard, alarm
 from roadworthy.core.rollout.verdict import Judge
 from roadworthy.core.sequential import binomial, mean, prior, rate, sample_ratio, tail
+from roadworthy.core.system import Step
 
 REFERENCE = 200  # latencies before there are ranks
 ACCEPTED = 0.01  # of the challenger's decisions: that fail, or that take longer than the limit (its p99 is within it)
@@ -52,11 +54,11 @@ class Pairs:
 
 @dataclass(frozen=True, slots=True)
 class Matured:
-    """Pairs whose outcome is known, weighted by the chance that it could be; arrays have shape (pairs,)."""
+    """Pairs whose outcome is known, weighted by the chance that it could be; arrays have shape (known,)."""
 
     gain: Floats  # realised value of the challenger's action less that of the champion's
     worth: Floats  # of the champion's
-    unseen: int = 0  # pairs that differ and whose outcome nobody will see
+    known: Bools  # shape (pairs,): of those that were due, which are among these; nobody will see the others' outcomes
 
 
 @dataclass(slots=True)
@@ -67,6 +69,7 @@ class Counted:
     errors: set[bytes] = field(default_factory=set)
     disagreed: set[bytes] = field(default_factory=set)
     latency: set[bytes] = field(default_factory=set)
+    segments: dict[str, Counted] = field(default_factory=dict)  # each segment counts for itself
 
     def first(self, name: str, units: Sequence[bytes], mask: Bools) -> Bools:
         """Where a unit comes for the first time among those of a mask; they are counted then."""
@@ -98,6 +101,7 @@ class Evidence:
     agreed: tuple[int, int] = (0, 0)  # pairs: all, of one action
     unseen: int = 0  # matured pairs of two actions whose outcome nobody sees
     step: tuple[int, int] = (0, 0)  # decisions in this step: of the champion (or pairs), of the challenger
+    ab: ab.Experiment = field(default_factory=ab.Experiment)
 
 
 def observe_rows(state: Evidence, rows: Rows, counted: Counted, share: float, deadline: float) -> Evidence:
@@ -163,31 +167,46 @@ def observe_matured(state: Evidence, matured: Matured) -> Evidence:
         state,
         gain=mean.update(state.gain, matured.gain),
         worth=mean.update(state.worth, np.abs(matured.worth)),
-        unseen=state.unseen + matured.unseen,
+        unseen=state.unseen + int((~matured.known).sum()),
     )
 
 
 def guards_of(
-    state: Evidence, names: Sequence[str], judges: Sequence[str], alpha: float, *, shadow: bool, rule: bool
-) -> list[Guard]:
-    """The guards as they stand. `rule`: the champion is one, and estimates nothing.
+    state: Evidence, names: Sequence[str], judges: Sequence[str], test: Step | None, alpha: float, *, shadow: bool,
+    rule: bool,
+) -> list[Guard]:  # fmt: skip
+    """The guards as they stand. `rule`: the champion is one, and estimates nothing. `test`: the A/B step, if any.
 
     A judged value that is surely lower ends a rollout as well: a step that waits for a gain would wait in vain.
     """
-    weight = 1 / (len(names) + len(judges)) if names or judges else 1.0
+    weight = 1 / max(len(names) + len(judges) + (test is not None), 1)
     made = {"errors": _errors, "latency_p99": _latency, "estimated_value": _estimated}
     found = [made[name](state, weight, alpha) for name in names]
     silent = {"latency_p99": shadow, "estimated_value": rule}
     found = [alarm(each.name, weight, each.log_e) if silent.get(each.name) else each for each in found]
     found += [alarm(name, weight, mean.log_e_value_over(_minus(state.gain))) for name in judges]
+    found += [ab.guard_of(state.ab, test, weight)] if test is not None else []
     return found or [alarm("nothing", 1.0, 0.0)]
 
 
-def judges_of(state: Evidence, names: Sequence[str], alpha: float, *, rule: bool) -> list[Judge]:
-    """The judges as they stand: over a rule a challenger must gain, over a model it must not lose more than a part."""
+def judges_of(state: Evidence, names: Sequence[str], step: Step, alpha: float, *, rule: bool) -> list[Judge]:
+    """The judges as they stand: over a rule a challenger must gain, over a model it must not lose more than a part.
+
+    In an A/B step it must also do better on the step's KPI. A sure gain is asked for at half of alpha, because a sure
+    loss may be found by mistake as well.
+    """
     low = 0.0 if _nothing_differs(state.gain) else mean.interval(state.gain, alpha, "lower")[0]
     needed = 0.0 if rule else -INFERIOR * state.worth.mean
-    return [Judge(name, low, needed, state.gain.n, MINIMUM) for name in names]
+    found = [Judge(name, low, needed, state.gain.n, MINIMUM) for name in names]
+    return [*found, ab.judge_of(state.ab, step, alpha / 2, MINIMUM)] if step.kind == "ab" else found
+
+
+def log_e_split(state: Evidence, test: Step | None) -> float:
+    """The logarithm of the evidence that the sample ratio is off: of all, or half of it of the A/B test's subjects."""
+    whole = sample_ratio.log_e_value(state.split)
+    if test is None:
+        return whole
+    return float(np.logaddexp(whole, sample_ratio.log_e_value(state.ab.split)) - np.log(2))
 
 
 def _errors(state: Evidence, weight: float, alpha: float) -> Guard:

@@ -48,7 +48,7 @@ def matured(
     # An outcome that the actions let be seen and that nobody told says nothing; one that is hidden by the draw of an
     # audit counts as 0, because the others of its kind count more.
     known = agree | np.where(shown, ~np.isnan(label), propensity > 0)
-    return Matured(gain[known], worth[known], int((~known).sum()))
+    return Matured(gain[known], worth[known], known)
 
 
 def _picked(action: Column, values: dict[str, Floats]) -> Floats:

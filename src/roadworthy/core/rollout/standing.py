@@ -1,4 +1,4 @@
-"""Where a rollout stands, and what a look at its evidence makes of it: plain data, so that a restart goes on with it.
+"""Where a rollout stands, and how it moves on: plain data, so that a restart goes on with it.
 
 Live and in a rehearsal the same function steps it; the caller brings the time. All times are microseconds since
 1970-01-01 UTC.
@@ -6,17 +6,13 @@ Live and in a rehearsal the same function steps it; the caller brings the time. 
 
 from __future__ import annotations
 
-import math
 from dataclasses import dataclass, field, replace
 from typing import Literal
 
-from roadworthy.core.rollout.evidence import Evidence, guards_of, judges_of
-from roadworthy.core.rollout.verdict import verdict
-from roadworthy.core.sequential import sample_ratio
+from roadworthy.core.rollout.evidence import Evidence
 from roadworthy.core.system import Step
 
-ALPHA = 0.05  # of a challenger as good as the champion being rolled back, over the whole rollout
-LONGEST = 4  # times its least time that a step may take, and the time that outcomes need; then a person looks
+SETTLED = 10_000_000  # microseconds after a step began: by then every process draws with its share
 
 State = Literal["shadow", "canary", "held", "rolled_back", "done"]
 RUNNING = ("shadow", "canary", "held")
@@ -45,6 +41,17 @@ class Event:
 
 
 @dataclass(frozen=True, slots=True)
+class Segment:
+    """A part of the rows that goes through the steps with a gate and a control group of its own."""
+
+    name: str  # the value of the rollout's column
+    state: Literal["shadow", "canary", "passed", "rolled_back"] = "shadow"
+    share: int = 0  # in millionths; the rest are its control
+    evidence: Evidence = field(default_factory=Evidence)
+    log_e: float = 0.0  # of harm, at the last look, over all guards
+
+
+@dataclass(frozen=True, slots=True)
 class Standing:
     """One rollout. `share` is in millionths; `state` is where it is, `step` the position among `steps`."""
 
@@ -68,6 +75,20 @@ class Standing:
     evidence: Evidence = field(default_factory=Evidence)
     look: Look | None = None
     history: tuple[Event, ...] = ()
+    column: str = ""  # that the segments are values of
+    segments: tuple[Segment, ...] = ()  # in the order in which they are begun; `share` is then the largest of theirs
+    drawn: int | None = None  # when the challenger began to decide for anybody
+    tested: int | None = None  # when the A/B test began to count
+
+    @property
+    def test(self) -> Step | None:
+        """The A/B step, if there is one."""
+        return next((step for step in self.steps if step.kind == "ab"), None)
+
+    @property
+    def shares(self) -> dict[str, int]:
+        """The share of each segment; empty where there are none."""
+        return {each.name: each.share for each in self.segments}
 
     @property
     def now_in(self) -> Step:
@@ -81,74 +102,103 @@ def begun(fresh: Standing, by: str) -> Standing:
     return _entered(fresh, 0, fresh.started, event)
 
 
-def looked(standing: Standing, now: int) -> Standing:
-    """The rollout after a look at its evidence: gone on, rolled back, held, or where it was.
-
-    A clock that went back moves nothing forward; harm is still seen. What a person holds goes back, and never on.
-    """
-    step, back = standing.now_in, now < standing.looked
-    shadow = standing.share == 0
-    guards = guards_of(standing.evidence, standing.guard, standing.judge, ALPHA, shadow=shadow, rule=standing.rule)
-    judges = judges_of(standing.evidence, standing.judge, ALPHA, rule=standing.rule)
-    stays, since = step.kind == "keep", now - standing.entered
-    found = verdict(
-        guards, judges, sample_ratio.log_e_value(standing.evidence.split), ALPHA,
-        time_is_up=not back and not stays and since >= step.least,
-        at_cap=not back and not stays and since >= LONGEST * step.least + standing.matures,
-    )  # fmt: skip
-    reasons = (*found.reasons, *(("the clock went back: no step is passed until it is where it was",) if back else ()))
-    seen = replace(standing, looked=max(now, standing.looked), look=Look(
-        now, found.answer, found.action, reasons,
-        tuple({"name": each.name, "log_e": each.log_e, "high": _finite(each.high), "margin": _finite(each.margin),
-               "n": each.n, "minimum": each.minimum, "weight": each.weight} for each in guards),
-        tuple({"name": each.name, "low": _finite(each.low), "needed": each.needed, "n": each.n,
-               "minimum": each.minimum} for each in judges),
-    ))  # fmt: skip
-    if found.action == "roll back":
-        return ended(seen, "rolled_back", now, "", "; ".join(found.reasons))
-    if standing.state == "held" or found.action == "continue":
-        return seen
-    if found.action == "hold":
-        return held(seen, now, "", "; ".join(reasons))
-    return _next(seen, now, "; ".join(found.reasons))
-
-
 def held(standing: Standing, now: int, by: str, why: str) -> Standing:
     """The rollout where it is, its share unchanged, until a person resumes or aborts it."""
-    return _with(replace(standing, state="held"), Event(now, "held", by, why))
+    return with_event(replace(standing, state="held"), Event(now, "held", by, why))
 
 
 def resumed(standing: Standing, now: int, by: str, why: str) -> Standing:
     """A held rollout that goes on: its step begins anew, with the evidence that there is."""
-    return _entered(standing, standing.step, now, Event(now, f"resumed {standing.now_in}", by, why))
+    event = Event(now, f"resumed {standing.now_in}", by, why)
+    if standing.segments and current(standing) is None:
+        return _begin_segment(with_event(standing, event), now)
+    return _entered(standing, standing.step, now, event)
 
 
 def ended(standing: Standing, state: Literal["rolled_back", "done"], now: int, by: str, why: str) -> Standing:
     """The rollout at its end; no row is the challenger's as a challenger any more."""
-    return _with(replace(standing, state=state, share=0), Event(now, state.replace("_", " "), by, why))
+    segments = tuple(replace(each, share=0) for each in standing.segments)
+    event = Event(now, state.replace("_", " "), by, why)
+    return with_event(replace(standing, state=state, share=0, segments=segments), event)
 
 
-def _next(standing: Standing, now: int, why: str) -> Standing:
+def advanced(standing: Standing, now: int, why: str) -> Standing:
+    """The rollout, or the segment that is in its steps, one step further."""
     following = standing.step + 1
-    if standing.steps[following].kind == "live":
+    kind = standing.steps[following].kind
+    if kind in ("keep", "live") and standing.segments:
+        return _passed(standing, now, why)
+    if kind == "live":
         return ended(replace(standing, step=following), "done", now, "", why)
     return _entered(standing, following, now, Event(now, f"entered {standing.steps[following]}", "", why))
 
 
-def _entered(standing: Standing, step: int, now: int, event: Event) -> Standing:
-    share = standing.steps[step].share
-    evidence = replace(standing.evidence, step=(0, 0))
-    return _with(
-        replace(standing, step=step, share=share, state="canary" if share else "shadow", entered=now,
-                looked=max(now, standing.looked), evidence=evidence),
-        event,
-    )  # fmt: skip
+def without(standing: Standing, segment: Segment, now: int, why: str) -> Standing:
+    """The rollout, held, without a segment that went back; where it was the one in its steps, the next is in turn."""
+    turn = current(standing)
+    standing = put(standing, replace(segment, state="rolled_back", share=0))
+    if turn is not None and turn.name == segment.name:
+        standing = replace(standing, step=0)
+    standing = with_event(standing, Event(now, f"rolled back {segment.name}", "", why))
+    if all(each.state == "rolled_back" for each in standing.segments):
+        return ended(standing, "rolled_back", now, "", f"{why}; no segment is left")
+    return standing if standing.state == "held" else held(standing, now, "", f"{why}; the others keep their shares")
 
 
-def _with(standing: Standing, event: Event) -> Standing:
+def current(standing: Standing) -> Segment | None:
+    """The segment whose turn it is; None where there are none, or none is left."""
+    return next((each for each in standing.segments if each.state in ("shadow", "canary")), None)
+
+
+def put(standing: Standing, segment: Segment) -> Standing:
+    """The rollout with a segment as it is now."""
+    segments = tuple(segment if each.name == segment.name else each for each in standing.segments)
+    return replace(standing, segments=segments, share=max(each.share for each in segments))
+
+
+def with_event(standing: Standing, event: Event) -> Standing:
+    """The rollout with one thing more in its history."""
     return replace(standing, why=event.why, by=event.by, history=(*standing.history, event))
 
 
-def _finite(number: float) -> float | None:
-    """A bound that is known, or None."""
-    return float(number) if math.isfinite(number) else None
+def _entered(standing: Standing, step: int, now: int, event: Event) -> Standing:
+    share = standing.steps[step].share
+    entered = replace(
+        standing, step=step, share=share, entered=now, looked=max(now, standing.looked),
+        evidence=replace(standing.evidence, step=(0, 0)),
+        drawn=now if share and standing.drawn is None else standing.drawn,
+    )  # fmt: skip
+    if standing.steps[step].kind == "ab" and standing.tested is None:
+        entered = replace(entered, tested=now + SETTLED)
+    segment = current(standing)
+    if segment is not None:
+        event = replace(event, what=f"{event.what} in {segment.name}")
+        if share:
+            segment = replace(segment, state="canary", evidence=replace(segment.evidence, step=(0, 0)))
+        entered = put(entered, replace(segment, share=share))
+    return with_event(replace(entered, state="canary" if entered.share else "shadow"), event)
+
+
+def _passed(standing: Standing, now: int, why: str) -> Standing:
+    """The rollout whose present segment passed its steps: it keeps its share, and its control, until all have."""
+    last, segment = standing.steps[-1], current(standing)
+    assert segment is not None, "one has passed"
+    share = last.share if last.kind == "keep" else segment.share
+    standing = put(standing, replace(segment, state="passed", share=share))
+    return _begin_segment(with_event(standing, Event(now, f"passed {segment.name}", "", why)), now)
+
+
+def _begin_segment(standing: Standing, now: int) -> Standing:
+    """The rollout with its next segment in turn; at its end where there is none."""
+    segment, last = current(standing), len(standing.steps) - 1
+    if segment is not None:
+        begun = _entered(standing, 0, now, Event(now, f"entered {standing.steps[0]}", "", "its turn has come"))
+        # All segments have been in the shadow since the begin.
+        return begun if standing.steps[0].share else replace(begun, entered=standing.started)
+    if standing.steps[last].kind == "keep":
+        return replace(standing, step=last, state="canary", entered=now)
+    back = ", ".join(each.name for each in standing.segments if each.state == "rolled_back")
+    if back:
+        why = f"all others have passed; for {back} the champion decides, until a person ends it"
+        return held(standing, now, "", why)
+    return ended(replace(standing, step=last), "done", now, "", "all segments have passed")

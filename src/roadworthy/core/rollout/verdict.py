@@ -33,6 +33,7 @@ class Judge:
     needed: float  # the least gain: 0 for better, under 0 for not much worse
     n: int  # values of the smaller arm
     minimum: int  # of n, before it may pass
+    lacks: str = ""  # what else must be there first
 
 
 @dataclass(frozen=True, slots=True)
@@ -107,6 +108,8 @@ def _missing(each: Guard | Judge) -> str:
     if isinstance(each, Guard):
         kept = each.high < each.margin or each.margin == np.inf
         return "" if kept else f"{each.name}: harm up to {each.high:.4g}, accepted {each.margin:.4g}"
+    if each.lacks:
+        return f"{each.name}: {each.lacks}"
     return "" if each.low > each.needed else f"{each.name}: gain from {each.low:.4g}, needed {each.needed:.4g}"
 
 

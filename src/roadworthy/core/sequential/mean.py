@@ -15,7 +15,7 @@ over stages would mix the change of the hour with that of the arm.
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
@@ -74,15 +74,20 @@ def merge(state: Moments, other: Moments) -> Moments:
     )
 
 
+def without_covariate(state: Moments) -> Moments:
+    """The state as if its values had come without one."""
+    return replace(state, covariate=0.0, covariate_squares=0.0, products=0.0)
+
+
 def interval(
     state: Moments, alpha: float, side: prior.Side = "both", expected: float | None = None
 ) -> tuple[float, float]:
     """A confidence sequence of the mean, adjusted when the covariate's `expected` value is known."""
-    slope = 0.0 if expected is None else _slope(state)
+    part = 0.0 if expected is None else slope(state)
     if not _enough(state):
         return UNKNOWN
-    estimate = state.mean - slope * (state.covariate - (expected or 0.0))
-    return _around(estimate, _variance(state, slope), state.n, alpha, side)
+    estimate = state.mean - part * (state.covariate - (expected or 0.0))
+    return _around(estimate, _variance(state, part), state.n, alpha, side)
 
 
 def difference(control: Moments, canary: Moments, alpha: float, side: prior.Side = "both") -> tuple[float, float]:
@@ -126,9 +131,9 @@ def half_width(n: Floats, error: Floats, alpha: float, side: prior.Side) -> Floa
 
 def _contrast(control: Moments, canary: Moments) -> tuple[float, float, int]:
     """The adjusted difference, its variance, and the number of values."""
-    slope = _slope(control, canary)
-    estimate = canary.mean - control.mean - slope * (canary.covariate - control.covariate)
-    return estimate, _variance(control, slope) + _variance(canary, slope), control.n + canary.n
+    part = slope(control, canary)
+    estimate = canary.mean - control.mean - part * (canary.covariate - control.covariate)
+    return estimate, _variance(control, part) + _variance(canary, part), control.n + canary.n
 
 
 def _around(estimate: float, variance: float, n: int, alpha: float, side: prior.Side) -> tuple[float, float]:
@@ -147,13 +152,13 @@ def _enough(*states: Moments) -> bool:
     return min(state.n for state in states) >= VALUES and all(not kind or kind >= EVENTS for kind in (zeros, rest))
 
 
-def _slope(*states: Moments) -> float:
+def slope(*states: Moments) -> float:
     """Least squares of the values on the covariate, within the states."""
     squares = sum(state.covariate_squares for state in states)
     return sum(state.products for state in states) / squares if squares > 0 else 0.0
 
 
-def _variance(state: Moments, slope: float) -> float:
+def _variance(state: Moments, part: float) -> float:
     """The variance of the adjusted mean; rounding never makes it negative."""
-    rest = state.squares - 2 * slope * state.products + slope * slope * state.covariate_squares
+    rest = state.squares - 2 * part * state.products + part * part * state.covariate_squares
     return max(rest, 0.0) / max(state.n - 1, 1) / max(state.n, 1)

@@ -18,12 +18,13 @@ def page(app: App, system: str) -> View:
 def verdict(rollout: Json) -> Json:
     """Where it stands: the kind, and one sentence."""
     step, state = rollout["now_in"], rollout["state"]
+    whose = f" of {rollout['turn']}" if rollout["turn"] else ""
     said = {
         "done": ("better", "The challenger passed its steps and is live."),
         "rolled_back": ("worse", f"Rolled back in {step}: {rollout['why']}."),
         "held": ("unknown", f"Held in {step}, until a person resumes or aborts it: {rollout['why']}."),
         "shadow": ("unknown", f"In {step}: it decides beside the champion, and nobody is told."),
-        "canary": ("unknown", f"In {step}: it decides for {rollout['share']:.3g} of the subjects."),
+        "canary": ("unknown", f"In {step}: it decides for {rollout['share']:.3g} of the subjects{whose}."),
     }
     kind, text = said[state]
     return {"kind": kind, "text": text}
