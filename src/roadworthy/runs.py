@@ -53,7 +53,7 @@ from roadworthy.flows.report import example_ids, report
 from roadworthy.flows.robustness import robustness
 from roadworthy.flows.snapshots import SETS
 from roadworthy.flows.train import Examples, Parts, TrainFunction, examples_of, fit, fit_apart, made, split
-from roadworthy.flows.world import Tables, history_of, world_of
+from roadworthy.flows.world import Tables, before, history_of, world_of
 from roadworthy.governance import approve_by_standing, enter
 from roadworthy.home import Home, now
 from roadworthy.intake import acquire_all, standing_tables, told
@@ -104,25 +104,43 @@ class Rehearsed:
 
 def run_rehearsal(
     home: Home, project: Project, data: Path | None, *, seed: int, progress: Progress, batch: int = 10_000,
-    plant: str = "", actor: Actor = NOBODY,
+    until: int | None = None, actor: Actor = NOBODY,
 ) -> Rehearsed:  # fmt: skip
     """Acquire what is new, rehearse, and keep the result: its report, its log, and the releases it came to.
 
-    In the environment dev the last of them goes live; elsewhere they stay drafts. With a fault to `plant` in a
-    challenger nothing of it is kept. Raises InputError for one that is not known.
+    In the environment dev the last of them goes live; elsewhere they stay drafts. `until` (microseconds) ends the
+    history early. Raises InputError for one that would not have begun.
     """
-    if plant:
-        plant_of(plant)
-        if project.system.rollout is None:
-            raise InputError("--plant: the system declares no `rollout`", hint="steps in system.yaml")
     acquire_all(home, project, data, progress=progress)
-    tables = standing_tables(home, project)
+    tables = before(standing_tables(home, project), until)
     with told(home, project, "rehearse", tables.snapshots) as run:
-        if plant:
-            return _planted(project, tables, seed, progress, plant)
         made = _rehearse(home, project, tables, seed=seed, progress=progress, batch=batch, actor=actor)
         run.outputs = [home_dataset(home.path, project.system.name, "rehearsal", made.report["log_digest"])]
     return made
+
+
+def run_planted(
+    home: Home, project: Project, data: Path | None, plant: str, *, seed: int, progress: Progress,
+    until: int | None = None,
+) -> dict[str, Any]:  # fmt: skip
+    """The report of a rehearsal with a fault planted in its second challenger; nothing of it is kept.
+
+    Raises InputError for a fault that is not known, and for a system without a rollout.
+    """
+    plant_of(plant)
+    if project.system.rollout is None:
+        raise InputError("--plant: the system declares no `rollout`", hint="steps in system.yaml")
+    acquire_all(home, project, data, progress=progress)
+    tables, started, log = before(standing_tables(home, project), until), time.perf_counter(), MemoryStore()
+    with (
+        told(home, project, "rehearse", tables.snapshots),
+        apart() as pool,
+        split_views(project.views, rule_release(project).release.quanta()) as views,
+    ):
+        world = world_of(project, tables)
+        diary = rehearse(project, world, load_train(project), loader_for, log, seed=seed, progress=progress,
+                         trainer=_trainer(project, seed, pool), views=views, plant=plant)  # fmt: skip
+    return report(project, tables, world, diary, seed, round(time.perf_counter() - started, 1))
 
 
 def _rehearse(
@@ -161,17 +179,6 @@ def _go_live(home: Home, actor: Actor, draft: Draft, price: float) -> None:
         go_live(Place(home.store, home.environment, actor, now()), name, digest, approval=None,
                 why="a rehearsal came to it")  # fmt: skip
     home.store.append([], [(PRICE, name, {"value": price})])
-
-
-def _planted(project: Project, tables: Tables, seed: int, progress: Progress, plant: str) -> Rehearsed:
-    """The same with a fault planted in a challenger, for its report alone."""
-    started, log = time.perf_counter(), MemoryStore()
-    with apart() as pool, split_views(project.views, rule_release(project).release.quanta()) as views:
-        world = world_of(project, tables)
-        diary = rehearse(project, world, load_train(project), loader_for, log, seed=seed, progress=progress,
-                         trainer=_trainer(project, seed, pool), views=views, plant=plant)  # fmt: skip
-    seconds = round(time.perf_counter() - started, 1)
-    return Rehearsed(report(project, tables, world, diary, seed, seconds), [])
 
 
 def _trainer(project: Project, seed: int, pool: ProcessPoolExecutor) -> Trainer:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from datetime import UTC, datetime
 from typing import Annotated, Any
 
 from cyclopts import Parameter
@@ -22,9 +23,10 @@ from roadworthy.cli.output import (
     say,
     table,
 )
+from roadworthy.errors import InputError
 from roadworthy.flows.declare import read_system
 from roadworthy.home import open_home
-from roadworthy.runs import run_rehearsal
+from roadworthy.runs import run_planted, run_rehearsal
 from roadworthy.who import who
 
 Batch = Annotated[int, Parameter(help="Rows decided at once; the log does not depend on it.")]
@@ -34,19 +36,33 @@ Plant = Annotated[
 ]
 
 
+Until = Annotated[str, Parameter(help="A day, such as 2018-06-30, at whose beginning the history ends.")]
+
+
 def rehearse(
     *, system: System = SYSTEM, data: Data = None, home: HomeFolder = None, seed: Seed = 0, batch: Batch = 10_000,
-    plant: Plant = "", json: Json = False,
+    plant: Plant = "", until: Until = "", json: Json = False,
 ) -> None:  # fmt: skip
     """Run history through the live code: decisions, reviewers, delayed outcomes, retraining. Says what it was worth."""
     project = read_system(system)
     with open_home(home_of(home)) as opened, progress("rehearsing", quiet=json) as report:
-        result = run_rehearsal(opened, project, data, seed=seed, batch=batch, progress=report,
-                               plant=plant, actor=who(opened, os.environ)).report  # fmt: skip
+        if plant:
+            result = run_planted(opened, project, data, plant, seed=seed, progress=report, until=_end(until))
+        else:
+            result = run_rehearsal(opened, project, data, seed=seed, batch=batch, progress=report, until=_end(until),
+                                   actor=who(opened, os.environ)).report  # fmt: skip
     if json:
         print_json(result)
     else:
         show(result)
+
+
+def _end(until: str) -> int | None:
+    """The beginning of a day, microseconds. Raises InputError."""
+    try:
+        return int(datetime.strptime(until, "%Y-%m-%d").replace(tzinfo=UTC).timestamp()) * 1_000_000 if until else None
+    except ValueError:
+        raise InputError(f"--until: expected a day such as 2018-06-30, got '{until}'") from None
 
 
 def show(result: dict[str, Any]) -> None:

@@ -7,13 +7,14 @@ in the order in which they arrived, as a rehearsal meets them. Snapshots hold va
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 import numpy as np
 
 from roadworthy.core.aggregate import positions
 from roadworthy.core.batch import Batch, Column, Floats, Ints, microseconds
 from roadworthy.core.views import History, Outcomes
+from roadworthy.errors import InputError
 from roadworthy.flows.declare import Project
 from roadworthy.flows.snapshots import ARRIVED, Snapshot
 
@@ -35,6 +36,17 @@ def tables_of(project: Project, rows: Batch, outcomes: Batch, snapshots: Mapping
     known = np.maximum(at, microseconds(rows[ARRIVED]))
     named = rows.select([name for name in rows.names if name != ARRIVED])
     return Tables(named, at, known, _outcomes(project, rows, at, outcomes), snapshots)
+
+
+def before(tables: Tables, until: int | None) -> Tables:
+    """The tables as if history had ended at a time: the rows that were known by then. Raises InputError for none."""
+    if until is None:
+        return tables
+    kept = tables.known < until
+    if not kept.any():
+        raise InputError(f"no row was known before {np.datetime64(until, 'us')}",
+                         hint=f"the first is of {np.datetime64(int(tables.known.min()), 'D')}")  # fmt: skip
+    return replace(tables, rows=tables.rows.take(kept), at=tables.at[kept], known=tables.known[kept])
 
 
 def _outcomes(project: Project, rows: Batch, at: Ints, outcomes: Batch) -> Outcomes:
