@@ -21,13 +21,15 @@ AGAIN = "stop it, and try again: then it is written without it"
 
 
 def rollout(
-    what: Annotated[str, Parameter(help="start, hold, resume or abort; or the name of a system, to look.")] = "",
+    what: Annotated[str, Parameter(help="start, hold, resume or abort; `status` or nothing, to look.")] = "",
     name: Annotated[str, Parameter(help="The release to start, by the beginning of its digest; or the system.")] = "",
     *, by: Annotated[str, Parameter(help="Who does it: an address that can be asked later.")] = "",
     why: Annotated[str, Parameter(help="The reason; needed to hold, resume and abort.")] = "",
     home: HomeFolder = None, json: Json = False,
 ) -> None:  # fmt: skip
     """Show how a release takes over: its step, what was seen of both arms, and what it waits for."""
+    if what == "status":
+        what, name = name, ""
     verb = what if what in VERBS else ""
     missing = [flag for flag, value in (("--by NAME", by), ("--why TEXT", why or verb == "start")) if not value]
     if verb and missing:
