@@ -76,7 +76,7 @@ def test_a_rollback_under_load_fails_no_request(home, made, capsys):
         over.set()
         for thread in threads:
             thread.join()
-        status, printed = typed(capsys, "rollout", "--home", str(home))
+        status, printed = typed(capsys, "rollout", "status", "--home", str(home))
         assert server.stop() == 0
     assert {status for status, _ in answers} == {200}
     assert {body["arm"] for _, body in answers} == {"champion", "challenger"}

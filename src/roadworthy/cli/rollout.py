@@ -23,13 +23,15 @@ VERBS = ("start", "hold", "resume", "abort")
 
 
 def rollout(
-    what: Annotated[str, Parameter(help="start, hold, resume or abort; or the name of a system, to look.")] = "",
+    what: Annotated[str, Parameter(help="start, hold, resume or abort; `status` or nothing, to look.")] = "",
     name: Annotated[str, Parameter(help="The release to start, by the beginning of its digest; or the system.")] = "",
     *, by: By = "",
     why: Annotated[str, Parameter(help="The reason; needed to hold, resume and abort.")] = "",
     home: HomeFolder = None, json: Json = False,
 ) -> None:  # fmt: skip
     """Show how a release takes over: its step, what was seen of both arms, and what it waits for."""
+    if what == "status":
+        what, name = name, ""
     verb = what if what in VERBS else ""
     if verb not in ("", "start") and not why:
         raise InputError(f"`rollout {verb}` needs --why TEXT")

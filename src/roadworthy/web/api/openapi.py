@@ -195,7 +195,8 @@ _SHARED: Json = {
     "Evidence": _of("system release documents gates", system=_TEXT, release=_TEXT,
                     documents={"type": "array", "items": _OBJECT}, gates=_OBJECT),
     "Rollout": _of("rollout system state step share", rollout=_TEXT, system=_TEXT, state=_TEXT,
-                   step={"type": "integer"}, share={"type": "number"}, waits_for={"type": "array", "items": _TEXT}),
+                   step={"type": "integer"}, share={"type": "number"}, waits_for={"type": "array", "items": _TEXT},
+                   test={"type": ["object", "null"]}, segments={"type": "array", "items": _OBJECT}),
     "Error": _of("error", error=_of("code message", code=_TEXT, message=_TEXT, hint=_TEXT,
                                     faults={"type": "array", "items": _FAULT})),
 }  # fmt: skip
