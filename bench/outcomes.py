@@ -3,7 +3,7 @@
     python bench/outcomes.py [--decisions 10000000] [--runs 5] [--corrected 0.0]
 
 Both begin with the same two tables in memory. The bare join makes a table of decision, value and known time; by entity
-it is DuckDB's as-of join of each outcome with the latest decision before. Ours settles what was said besides: one label
+it is the as-of join of each decision with the first outcome after it. Ours settles what was said besides: one label
 a decision, whether it matured, how many outcomes, whether they contradict, and counts of what found none. Each run of
 one is beside a run of the other, each in a process of its own for its peak of memory. Times are of the processor.
 """
@@ -29,7 +29,7 @@ HOWS = {
 }
 BARE = {
     "by id": "SELECT d.id, d.made, o.known, o.value FROM decisions d LEFT JOIN outcomes o USING (id)",
-    "by entity and time": "SELECT o.id, o.known, o.value, d.made FROM outcomes o ASOF LEFT JOIN decisions d "
+    "by entity and time": "SELECT d.id, d.made, o.known, o.value FROM decisions d ASOF LEFT JOIN outcomes o "
                           "ON o.customer = d.customer AND d.made <= o.happened",
 }  # fmt: skip
 

@@ -86,7 +86,7 @@ def _tied(row: Ints, value: Floats, kind: Ints, moment: Ints) -> tuple[Bools, In
     if fresh.all():
         return tied, eldest
     part = np.cumsum((kind == CORRECTION) | fresh)
-    order = np.lexsort((moment, kind, part))  # stable: within a moment as they came
+    order = np.lexsort((moment, kind, part)) if kind.any() or _goes_back(moment, fresh) else np.arange(len(row))
     apart = moment[order] == UNSAID
     for column in (part, kind, moment):
         apart |= changes(column[order])
@@ -97,6 +97,11 @@ def _tied(row: Ints, value: Floats, kind: Ints, moment: Ints) -> tuple[Bools, In
     many = np.cumsum(other[order])
     tied[order] = many > many[head]  # what came first at a moment is never other than itself
     return tied, eldest
+
+
+def _goes_back(moment: Ints, fresh: Bools) -> bool:
+    """Whether a moment is before that of the version before, of one decision."""
+    return bool(((moment[1:] < moment[:-1]) & ~fresh[1:]).any())
 
 
 def about(

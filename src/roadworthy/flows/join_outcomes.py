@@ -60,7 +60,9 @@ class _Pairs:
     kind: Ints
 
     def take(self, chosen: Bools | Ints) -> _Pairs:
-        return _Pairs(*(getattr(self, name)[chosen] for name in self.__slots__))
+        known = self.known[chosen]
+        moment = known if self.moment is self.known else self.moment[chosen]
+        return _Pairs(self.row[chosen], self.place[chosen], known, moment, self.value[chosen], self.kind[chosen])
 
     def beside(self, other: _Pairs) -> _Pairs:
         return _Pairs(*(np.concatenate([getattr(self, name), getattr(other, name)]) for name in self.__slots__))
@@ -140,18 +142,20 @@ def _last_of_ties(connection: duckdb.DuckDBPyConnection, how: How, row: Ints) ->
 
 
 def _joined(matured: Bools, pairs: _Pairs, how: How, counts: dict[str, int]) -> Joined:
-    lost, later = pairs.row < 0, pairs.known > how.until
-    young = lost & (pairs.known > how.until - how.matures)
-    counts |= {"waiting": int(young.sum()), "orphans": int(lost.sum() - young.sum()), "later": int((later & ~lost).sum())}
-    mine = pairs.take(~(lost | later)) if lost.any() or later.any() else pairs
+    lost = pairs.known[pairs.row < 0]
+    young = int((lost > how.until - how.matures).sum())
+    counts |= {"waiting": young, "orphans": len(lost) - young}
+    mine = pairs
+    if len(lost) or (pairs.known > how.until).any():
+        mine = pairs.take(np.flatnonzero((pairs.row >= 0) & (pairs.known <= how.until)))
+    counts["later"] = len(pairs.row) - len(lost) - len(mine.row)
     rows = len(matured)
     outcomes = np.bincount(mine.row, minlength=rows)
     label, known, conflict = np.full(rows, np.nan), np.full(rows, NEVER), np.zeros(rows, np.bool_)
     label[mine.row], known[mine.row] = mine.value, mine.known
     repeated = corrected = 0
     if len(mine.row) > np.count_nonzero(outcomes):
-        some = mine.take(outcomes[mine.row] > 1)
-        some = some.take(np.lexsort((some.place, some.known, some.row)))
+        some = _in_order(mine.take(np.flatnonzero(outcomes[mine.row] > 1)))
         done = settled(some.row, some.value, some.kind, some.moment, how.policy)
         last = np.flatnonzero(np.append(changes(some.row)[1:], True))
         row = some.row[last]
@@ -167,9 +171,18 @@ def _joined(matured: Bools, pairs: _Pairs, how: How, counts: dict[str, int]) -> 
     return Joined(label, known, matured, outcomes, conflict, counts)
 
 
+def _in_order(pairs: _Pairs) -> _Pairs:
+    """Pairs by decision, and for each in the order in which they count: (known, record order)."""
+    width = int(pairs.place.max()) + 1
+    pairs = pairs.take(np.argsort(pairs.row * width + pairs.place))  # unique, so that any sort is stable
+    if ((pairs.known[1:] < pairs.known[:-1]) & (pairs.row[1:] == pairs.row[:-1])).any():
+        pairs = pairs.take(np.lexsort((pairs.known, pairs.row)))
+    return pairs
+
+
 def _again(pairs: _Pairs) -> tuple[int, int]:
     """How many outcomes a source had said already, and how many correct what was said before. Pairs in their order."""
-    ordered = pairs.take(np.lexsort((pairs.kind, pairs.row)))
+    ordered = pairs.take(np.lexsort((pairs.kind, pairs.row))) if pairs.kind.any() else pairs
     again = ~(changes(ordered.row) | changes(ordered.kind))
     before = np.roll(ordered.value, 1)
     same = again & ((ordered.value == before) | (np.isnan(ordered.value) & np.isnan(before)))
