@@ -12,7 +12,7 @@ from roadworthy.app import open_app
 from roadworthy.cli.output import SYSTEM, HomeFolder, Json, System, home_of, print_json, progress, say, settings
 from roadworthy.flows.declare import read_system
 from roadworthy.flows.inputs import load
-from roadworthy.flows.outcomes import record_table
+from roadworthy.flows.outcomes import as_told, record_table
 from roadworthy.home import open_home
 
 
@@ -25,7 +25,7 @@ def outcomes(
     with open_home(home_of(home)) as opened:
         served = open_app(opened, settings(), only=name).desk(name)
         contract = served.project.contracts["outcome"]
-        parsed = load(contract, input, served.project.system.timezone)
+        parsed = load(as_told(contract), input, served.project.system.timezone)
         with progress("joining", quiet=json) as report:
             answers = record_table(served.desk, contract, parsed, lambda done, total: report(done, total, ""))
     counts = Counter(each["body"].get("status", "rejected") for each in answers)

@@ -19,14 +19,20 @@ from typing import Literal, TypeAlias
 
 import numpy as np
 
-from roadworthy.core.batch import Bools, Floats, Ints
+from roadworthy.core.batch import Bools, Column, Floats, Ints
 
 Policy: TypeAlias = Literal["latest", "first", "refuse"]
 POLICIES: tuple[Policy, ...] = ("latest", "first", "refuse")
 KINDS = ("feed", "review", "correction")  # who says it: a table or a caller, the reviewer of a case, a person later
 FEED, REVIEW, CORRECTION = range(len(KINDS))
 CODES = MappingProxyType({name: code for code, name in enumerate(KINDS)})
+KIND, BY = "outcome_kind", "outcome_by"  # the columns that say so, and who it was, where a table has them
 UNSAID = -(2**63)  # a version that does not say when it was known contradicts nothing of its own moment
+
+
+def codes_of(column: Column) -> Ints:
+    """The codes of a column of kinds, shape (rows,); what is missing comes from a feed."""
+    return np.array([CODES.get(kind, FEED) for kind in column.tolist()], np.int64)
 
 
 @dataclass(frozen=True, slots=True, eq=False)
@@ -104,9 +110,7 @@ def _goes_back(moment: Ints, fresh: Bools) -> bool:
     return bool(((moment[1:] < moment[:-1]) & ~fresh[1:]).any())
 
 
-def about(
-    entity: Ints, at: Ints, key: Ints, when: Ints, within: int, *, every: bool = False
-) -> tuple[Ints, Ints]:
+def about(entity: Ints, at: Ints, key: Ints, when: Ints, within: int, *, every: bool = False) -> tuple[Ints, Ints]:
     """Which decisions an outcome of an entity at a time is about: pairs (outcome, decision), by outcome.
 
     It is about a decision on the same entity that was made at its time or up to `within` before it: about each of them

@@ -26,9 +26,10 @@ from roadworthy.core.rollout import (
     observe_rows,
 )
 from roadworthy.core.rollout.pairs import chosen, estimated, matured
-from roadworthy.flows.decide import INPUT, OUTCOME, decision_of
+from roadworthy.flows.decide import INPUT, decision_of
 from roadworthy.flows.outcomes import input_rows
 from roadworthy.flows.shadow import SHADOW
+from roadworthy.flows.told import labels, versions
 from roadworthy.ports import Found, Item, Store
 
 ENTRIES = 20_000  # that one look reads of a stream at most; the next look goes on
@@ -152,18 +153,9 @@ def _paired(store: Store, rivals: Rivals, others: Sequence[record.ShadowHeader])
             continue
         header = record.header_of(record.decode(made.item.record))
         if {header.release, other.release} == {each.digest_bytes for each in rivals}:
-            pairs.append(Pair(made, header, other, _label(found[other.id])))
+            told = labels(versions(found[other.id]), rivals.champion.system.outcome.conflict)
+            pairs.append(Pair(made, header, other, told[-1] if len(told) else np.nan))
     return pairs
-
-
-def _label(found: Sequence[Found]) -> float:
-    """The last word on an outcome: 1, 0, or NaN."""
-    label = np.nan
-    for each in found:
-        if each.stream == OUTCOME:
-            value = record.outcome_of(record.decode(each.item.record))[1]
-            label = np.nan if value is None else value
-    return label
 
 
 @dataclass(frozen=True, slots=True)
