@@ -125,6 +125,11 @@ def outcome_of(record: Record) -> tuple[OutcomeHeader, float | None, str | None]
     return _decode_outcome(record.header), value, by[0] if by else None
 
 
+def outcome_header(record: Record) -> OutcomeHeader:
+    """The header alone, of an outcome or of what was told and is none."""
+    return _decode_outcome(record.header)
+
+
 def whose_of(record: Record) -> tuple[str, int] | None:
     """The entity and the time, in microseconds, of an outcome that names no decision and waits for one."""
     said = _decode(record.parts[0].body)

@@ -74,7 +74,7 @@ def join(connection: duckdb.DuckDBPyConnection, how: How) -> Joined:
     An outcome whose id several decisions have is about the one that was made before it was known; where that is not one
     alone it is ambiguous, and labels none of them.
     """
-    matured = f"SELECT made + {how.matures:d} <= {how.until:d} AS it FROM decisions"
+    matured = f"SELECT coalesce(made + {how.matures:d} <= {how.until:d}, false) AS it FROM decisions"
     matures = np.asarray(connection.execute(matured).fetchnumpy()["it"], np.bool_)
     total = int(connection.execute("SELECT count(*) FROM outcomes").fetchall()[0][0])
     pairs, ambiguous = _pairs(connection, how), 0

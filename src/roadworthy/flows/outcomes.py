@@ -51,7 +51,7 @@ def record_outcomes(desk: Desk, contract: Contract, parsed: Parsed) -> list[Answ
     Without a `known_at` an outcome is known from now on: one microsecond after the last decision.
     """
     system, batch = desk.release.system, parsed.batch
-    wrong = _wrong(as_told(contract) if KIND in batch else contract, parsed)
+    wrong = wrong_rows(as_told(contract) if KIND in batch else contract, parsed)
     waited = _caught_up(desk)
     news = _news(desk, batch, wrong)
     ids = [id for each in news.values() for id in each] + [id for id, _ in waited]
@@ -104,7 +104,7 @@ def decided(desk: Desk, rows: Batch) -> Batch:
     return rows.take(np.array(kept, np.bool_))
 
 
-def _wrong(contract: Contract, parsed: Parsed) -> dict[int, Sequence[Fault]]:
+def wrong_rows(contract: Contract, parsed: Parsed) -> dict[int, Sequence[Fault]]:
     """What is wrong with each bad row."""
     batch, verdicts = parsed.batch, check(contract, parsed.batch)
     good = valid(verdicts, len(batch))
