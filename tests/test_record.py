@@ -72,7 +72,8 @@ def test_outcomes_of_version_2_are_read():
     """An outcome of version 2, which says nothing of its source, is read as one of a feed, with nobody's name."""
     header = record.body([2, 3, "outcome", bytes(16), "card-fraud", 5])
     told = record.decode(record.encode(header, (Part(record.body([1.0])),)))
-    assert record.outcome_of(told) == (OutcomeHeader(2, 3, "outcome", bytes(16), "card-fraud", 5, "feed", None), 1.0, None)
+    read = OutcomeHeader(2, 3, "outcome", bytes(16), "card-fraud", 5, "feed", None)
+    assert record.outcome_of(told) == (read, 1.0, None)
 
 
 def test_a_leaf_commits_to_the_hashes_of_its_parts_only():
