@@ -256,6 +256,13 @@ def test_gates_answer_pipelines_and_webhooks(client):
     assert "did you mean" in client.get("/v1/gates/ab").text or "known: aa, bb" in client.get("/v1/gates/ab").text
 
 
+def test_coverage_of_a_system_is_read(client):
+    """GET of a system's outcomes says what came of them; an unknown system is named, and a DELETE is refused."""
+    assert client.get("/v1/systems/card-fraud/outcomes").json()["coverage"] == {"share": None}
+    assert client.get("/v1/systems/card-fruad/outcomes").status_code == 404
+    assert client.delete("/v1/systems/card-fraud/outcomes").headers["allow"] == "GET, POST"
+
+
 def test_evidence_of_a_system_is_read(client):
     """A system's evidence has its live release, documents and gates; an unknown system and a POST are refused."""
     found = client.get("/v1/systems/card-fraud/evidence").json()

@@ -310,6 +310,11 @@ class FakeApp:
         return {"release": digest(release), "system": "card-fraud", "at": "2018-10-02T09:00:00Z", "verdict": verdict,
                 "pass": release == "aa", "lines": [line], "waivers": [], "evidence": {}}  # fmt: skip
 
+    def outcomes(self, system: str) -> dict[str, Any]:
+        """Nothing came yet."""
+        self._known(self.reports, system)
+        return {"system": system, "counts": {"outcomes": 0}, "coverage": {"share": None}}
+
     def evidence(self, system: str) -> dict[str, Any]:
         """A system whose live release was measured, and one whose release was not."""
         if self._known(self.reports, system) is None:

@@ -170,6 +170,12 @@ class App:
         """A release, by its first hex digits, held against its gates. Raises NotFound, Refused."""
         return gate_release(self.home.store, self.home.blobs, release, "", now())
 
+    def outcomes(self, system: str) -> dict[str, Any]:
+        """What came of the outcomes of a system, and how much of its decisions they cover. Raises NotFound."""
+        from roadworthy.flows.outcome_report import report  # noqa: PLC0415  heavy, and deciding does without
+
+        return report(self.home.store, self.desk(system).project.system, clock())[0]
+
     def evidence(self, system: str) -> dict[str, Any]:
         """The live release of a system with its evidence, gates and waivers. Raises NotFound."""
         served = self.desk(system)

@@ -66,6 +66,9 @@ class App(Protocol):
     def gates(self, release: str) -> Json:
         """A release, by its first hex digits, held against its gates. Raises NotFound, Refused."""
 
+    def outcomes(self, system: str) -> Json:
+        """What came of the outcomes of a system, and how much of its decisions they cover. Raises NotFound."""
+
     def evidence(self, system: str) -> Json:
         """The live release of a system with its evidence, gates and waivers. Raises NotFound."""
 
