@@ -192,6 +192,10 @@ class FakeDesk:
         self.threads.add(threading.get_ident())
         return [{"status": 200, "body": {"taken": True, "row": row}} for row in rows]
 
+    def coverage(self) -> dict[str, Any]:
+        """Nothing came yet."""
+        return {"counts": {"outcomes": 0}, "coverage": {"share": None}}
+
     def _decide(self, row: object) -> dict[str, Any]:
         if not isinstance(row, dict) or "tx_amount" not in row:
             fault = {"path": "tx_amount", "expected": "a number", "got": "nothing", "hint": "every payment has one"}
@@ -309,11 +313,6 @@ class FakeApp:
                 "measured": None, "evidence": "", "waiver": None}  # fmt: skip
         return {"release": digest(release), "system": "card-fraud", "at": "2018-10-02T09:00:00Z", "verdict": verdict,
                 "pass": release == "aa", "lines": [line], "waivers": [], "evidence": {}}  # fmt: skip
-
-    def outcomes(self, system: str) -> dict[str, Any]:
-        """Nothing came yet."""
-        self._known(self.reports, system)
-        return {"system": system, "counts": {"outcomes": 0}, "coverage": {"share": None}}
 
     def evidence(self, system: str) -> dict[str, Any]:
         """A system whose live release was measured, and one whose release was not."""

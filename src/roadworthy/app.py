@@ -28,6 +28,7 @@ from roadworthy.flows.guard import Guard, warm
 from roadworthy.flows.health import StoreHealth
 from roadworthy.flows.inputs import Parsed
 from roadworthy.flows.measures import families
+from roadworthy.flows.outcome_report import report
 from roadworthy.flows.outcomes import decided, outcome_rows, record_outcomes
 from roadworthy.flows.reasons import Load
 from roadworthy.flows.releases import LIVE, PRICE, REPORT, load_release
@@ -94,6 +95,10 @@ class Served:
             answers = self._watched(len(rows), work)
             self.tally.told(Counter(answer["body"]["status"] for answer in answers))
             return len(answers)
+
+    def coverage(self) -> dict[str, Any]:
+        """What came of the outcomes, and how much of the decisions they cover."""
+        return report(self.desk.store, self.project.system, clock())[0]
 
     def measures(self) -> list[Family]:
         """What a monitoring system is told of this system."""
@@ -169,12 +174,6 @@ class App:
     def gates(self, release: str) -> dict[str, Any]:
         """A release, by its first hex digits, held against its gates. Raises NotFound, Refused."""
         return gate_release(self.home.store, self.home.blobs, release, "", now())
-
-    def outcomes(self, system: str) -> dict[str, Any]:
-        """What came of the outcomes of a system, and how much of its decisions they cover. Raises NotFound."""
-        from roadworthy.flows.outcome_report import report  # noqa: PLC0415  heavy, and deciding does without
-
-        return report(self.home.store, self.desk(system).project.system, clock())[0]
 
     def evidence(self, system: str) -> dict[str, Any]:
         """The live release of a system with its evidence, gates and waivers. Raises NotFound."""

@@ -23,6 +23,9 @@ class Desk(Protocol):
     def outcomes(self, rows: list[object]) -> Sequence[Answer]:
         """One answer a row, in order: 200 when the outcome was taken."""
 
+    def coverage(self) -> Json:
+        """What came of the outcomes, and how much of the decisions they cover. Safe from any thread."""
+
 
 class App(Protocol):
     """The house, as the doors see it. Reading is safe from any thread."""
@@ -65,9 +68,6 @@ class App(Protocol):
 
     def gates(self, release: str) -> Json:
         """A release, by its first hex digits, held against its gates. Raises NotFound, Refused."""
-
-    def outcomes(self, system: str) -> Json:
-        """What came of the outcomes of a system, and how much of its decisions they cover. Raises NotFound."""
 
     def evidence(self, system: str) -> Json:
         """The live release of a system with its evidence, gates and waivers. Raises NotFound."""

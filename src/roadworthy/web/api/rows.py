@@ -84,7 +84,7 @@ async def _find(app: App, system: str, scope: Any) -> Reply:
 
 
 async def _covered(app: App, system: str) -> Reply:
-    return 200, await asyncio.to_thread(app.outcomes, system), {}
+    return 200, await asyncio.to_thread(app.desk(system).coverage), {}
 
 
 async def _take(door: Door, desks: Desks, verb: Verb, parts: list[str], scope: Any, receive: Any) -> Reply:
