@@ -109,6 +109,8 @@ def _show(document: Mapping[str, Any], columns: dict[str, Column], out: Path | N
         rows.append(["whose action shows the outcome", *_cells(covered["revealed"])])
     rows += [[f"by release {each['release'][:12]}", *_cells(each)] for each in document["releases"]]
     table(["decisions", "made", "matured", "labelled", "coverage [95 %]"], rows, right=(1, 2, 3))
+    if covered["by_silence"]:
+        say(f"  {covered['by_silence']:,} labelled false because nothing was said (`data.outcome.absent: false`)")
     for kind, count in document["sources"].items():
         if count and kind != "feed":
             say(f"  {count:,} by {'reviewers' if kind == 'review' else 'persons who corrected them'}")

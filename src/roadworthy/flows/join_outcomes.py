@@ -126,15 +126,15 @@ def _unambiguous(connection: duckdb.DuckDBPyConnection, pairs: _Pairs) -> tuple[
 
 def _last_of_ties(connection: duckdb.DuckDBPyConnection, how: How, row: Ints) -> Ints:
     """The rows, with of several decisions on one entity at one instant the last: an as-of join takes any of them."""
-    mark, apart = (f"({', '.join(map(named, how.keys))}, made)" for _ in range(2))
-    marks = connection.execute(f"SELECT hash{mark} AS mark FROM decisions").fetchnumpy()["mark"]
+    instant = f"{', '.join(map(named, how.keys))}, made"
+    marks = connection.execute(f"SELECT hash({instant}) AS mark FROM decisions").fetchnumpy()["mark"]
     marks.sort()
     twice = np.unique(marks[1:][marks[1:] == marks[:-1]])
     if not len(twice):
         return row
     connection.register("twice", {"mark": twice})
-    last = f"max(d.rowid) OVER (PARTITION BY {apart[1:-1]})"
-    some = f"decisions d SEMI JOIN twice ON hash{mark} = twice.mark"
+    last = f"max(d.rowid) OVER (PARTITION BY {instant})"
+    some = f"decisions d SEMI JOIN twice ON hash({instant}) = twice.mark"
     found = connection.execute(f"SELECT d.rowid AS row, {last} AS last FROM {some} ORDER BY row").fetchnumpy()
     connection.unregister("twice")
     place = np.minimum(np.searchsorted(found["row"], row), len(found["row"]) - 1)
