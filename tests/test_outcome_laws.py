@@ -226,9 +226,12 @@ def test_outcomes_of_customers_reach_the_decisions_of_the_bulk_join(seed, about,
     history = logged(live.desk.release, live.store)
     assert history is not None
     assert history.ids.tolist() == columns["id"].tolist()
-    wanted = set()
+    wanted, nobodys = set(), set()
     for who, when in zip(told["customer"].tolist(), told["left_at"].astype(np.int64).tolist(), strict=True):
-        wanted |= set(oracle.about(history.rows["customer"], history.at, who, when, WITHIN, every=about == "every"))
+        found = oracle.about(history.rows["customer"], history.at, who, when, WITHIN, every=about == "every")
+        wanted |= set(found)
+        nobodys |= set() if found else {(who, when)}
+    assert document["counts"]["orphans"] == len(nobodys)
     assert set(np.flatnonzero(columns["label"] == 1).tolist()) == wanted
     assert document["counts"]["rejected"] == 0
 

@@ -20,9 +20,10 @@ from roadworthy.core.proportion import clopper_pearson
 from roadworthy.core.system import DAY, System
 from roadworthy.flows.decide import INPUT, KNOWN, OUTCOME, iso
 from roadworthy.flows.deltas import NEVER, named
+from roadworthy.flows.entities import Entities, catch_up, due
 from roadworthy.flows.join_outcomes import How, Joined, join
 from roadworthy.flows.outcomes import REJECTED, REPEATED, UNRECORDED
-from roadworthy.flows.told import read
+from roadworthy.flows.told import read, versions
 from roadworthy.ports import Entry, Store
 from roadworthy.tables.engine import duckdb
 
@@ -46,7 +47,7 @@ def how_of(system: System, until: int, *, by_id: bool = False) -> How:
 def log_tables(connection: duckdb.DuckDBPyConnection, store: Store, system: System) -> None:
     """The decisions and outcomes of a log, in the order in which they came. An id of ours is that of one system."""
     _fill(connection, "decisions", DECISIONS, _decisions(store.scan(system.name, INPUT), system.decision.id))
-    _fill(connection, "outcomes", OUTCOMES, _outcomes(store.scan(system.name, OUTCOME)))
+    _fill(connection, "outcomes", OUTCOMES, _outcomes(store.scan(system.name, OUTCOME), _found_since(store, system)))
 
 
 def file_tables(connection: duckdb.DuckDBPyConnection, system: System, decisions: Batch, outcomes: Batch) -> None:
@@ -172,9 +173,20 @@ def _decisions(entries: Iterable[Entry], id: str) -> Iterable[dict[str, Column]]
     yield _columns(DECISIONS, rows)
 
 
-def _outcomes(entries: Iterable[Entry]) -> Iterable[dict[str, Column]]:
+def _found_since(store: Store, system: System) -> set[bytes]:
+    """The ids under which outcomes of entities waited that have been told of their decisions since."""
+    if not system.outcome.by:
+        return set()
+    entities = Entities()
+    catch_up(entities, store, system)
+    waited = due(entities, system)
+    found = store.find(system.name, [id for id, _ in waited])
+    return {told.id for id, told in waited if told.same in [each.same for each in versions(found.get(id, ()))]}
+
+
+def _outcomes(entries: Iterable[Entry], apart: set[bytes]) -> Iterable[dict[str, Column]]:
     rows: list[tuple[Any, ...]] = []
-    for told in (read(item) for entry in entries for item in entry.items):
+    for told in (read(item) for entry in entries for item in entry.items if item.id not in apart):
         rows.append((told.id.hex(), told.known, told.value, KINDS[told.kind], told.moment))
         if len(rows) >= PART:
             yield _columns(OUTCOMES, rows)
