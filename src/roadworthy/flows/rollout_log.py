@@ -13,6 +13,7 @@ from roadworthy.core import record
 from roadworthy.core.arms import CHALLENGER, units
 from roadworthy.core.batch import Batch, Floats, text
 from roadworthy.core.decide import AUDIT, HALTED
+from roadworthy.core.outcomes import Policy
 from roadworthy.core.release import Release
 from roadworthy.core.rollout import (
     Counted,
@@ -153,9 +154,15 @@ def _paired(store: Store, rivals: Rivals, others: Sequence[record.ShadowHeader])
             continue
         header = record.header_of(record.decode(made.item.record))
         if {header.release, other.release} == {each.digest_bytes for each in rivals}:
-            told = labels(versions(found[other.id]), rivals.champion.system.outcome.conflict)
-            pairs.append(Pair(made, header, other, told[-1] if len(told) else np.nan))
+            label = label_of(found[other.id], rivals.champion.system.outcome.conflict)
+            pairs.append(Pair(made, header, other, label))
     return pairs
+
+
+def label_of(found: Sequence[Found], policy: Policy) -> float:
+    """What an outcome has come to: 1, 0, or NaN."""
+    label = labels(versions(found), policy)
+    return float(label[-1]) if len(label) else np.nan
 
 
 @dataclass(frozen=True, slots=True)
