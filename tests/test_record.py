@@ -30,7 +30,7 @@ ROWS = batch({
     "tx_amount": np.array([812.4, math.nan]),
 })  # fmt: skip
 REASONS = record.body([("amount", 812.4, 44.0, 0.25, "amount is 812.4 (usually 44)")])
-OUTCOME = OutcomeHeader(2, 3, "outcome", bytes(range(16)), "card-fraud", 1_523_000_000_000_000)
+OUTCOME = OutcomeHeader(3, 3, "outcome", bytes(range(16)), "card-fraud", 1_523_000_000_000_000, "review", 1_523_000_000)
 
 
 def golden():
@@ -42,7 +42,7 @@ def golden():
         "header": header.hex(),
         "record": record.encode(header, parts, (0.25, 1.5)).hex(),
         "leaf": record.leaf(header, parts).hex(),
-        "outcome": record.encode(record.encode_header(OUTCOME), (Part(record.body([1.0])),)).hex(),
+        "outcome": record.encode(record.encode_header(OUTCOME), (Part(record.body([1.0, "ann"])),)).hex(),
         "mac": record.mac(b"key", inputs[0]),
     }
 
@@ -64,8 +64,16 @@ def test_a_record_comes_back():
     parts = (Part(b"\x91\x01"), Part(b"secret", "key-1"), Part(record.EMPTY))
     stored = record.decode(record.encode(record.encode_header(HEADER), parts, (0.1, 0.2)))
     assert (record.header_of(stored), stored.parts, stored.timing) == (HEADER, parts, (0.1, 0.2))
-    told = record.decode(record.encode(record.encode_header(OUTCOME), (Part(record.body([None])),)))
-    assert record.outcome_of(told) == (OUTCOME, None)
+    told = record.decode(record.encode(record.encode_header(OUTCOME), (Part(record.body([None, "ann"])),)))
+    assert record.outcome_of(told) == (OUTCOME, None, "ann")
+
+
+def test_outcomes_of_version_2_are_read():
+    """An outcome of version 2, which says nothing of its source, is read as one of a feed, with nobody's name."""
+    header = record.body([2, 3, "outcome", bytes(16), "card-fraud", 5])
+    told = record.decode(record.encode(header, (Part(record.body([1.0])),)))
+    read = OutcomeHeader(2, 3, "outcome", bytes(16), "card-fraud", 5, "feed", None)
+    assert record.outcome_of(told) == (read, 1.0, None)
 
 
 def test_a_leaf_commits_to_the_hashes_of_its_parts_only():

@@ -55,9 +55,9 @@ def test_a_trace_holds_everything(held):
     assert document["record"]["seq"] == 1
     assert len(document["record"]["leaf"]) == 64
     assert [part["name"] for part in document["record"]["parts"]] == ["input", "facts", "reasons"]
-    assert document["outcomes"] == [
-        {"value": 1.0, "known": "2018-04-03T00:00:00.000000Z"}, {"value": None, "known": "2018-04-05T00:00:00.000000Z"},
-    ]  # fmt: skip
+    first, second = ({"source": "feed", "known": each, "said": each}
+                     for each in ("2018-04-03T00:00:00.000000Z", "2018-04-05T00:00:00.000000Z"))  # fmt: skip
+    assert document["outcomes"] == [{**first, "value": 1.0}, {**second, "value": None}]
 
 
 def test_what_was_not_decided_is_not_found(held):

@@ -130,7 +130,11 @@ def test_what_a_strangers_page_sends_is_refused(client: httpx.Client, headers: d
 
 @pytest.mark.parametrize(
     ("method", "path", "allow"),
-    [("PUT", DECISIONS, "GET, POST"), ("GET", "/v1/systems/card-fraud/outcomes", "POST"), ("POST", "/livez", "GET")],
+    [
+        ("PUT", DECISIONS, "GET, POST"),
+        ("PUT", "/v1/systems/card-fraud/outcomes", "GET, POST"),
+        ("POST", "/livez", "GET"),
+    ],
 )
 def test_a_wrong_method_is_405(client: httpx.Client, method: str, path: str, allow: str) -> None:
     """A method that an address does not have gives 405 and says which it has."""
@@ -254,6 +258,12 @@ def test_gates_answer_pipelines_and_webhooks(client):
     assert [client.get(f"/v1/gates/{each}?hook=flagger").status_code for each in ("aa", "bb")] == [200, 412]
     assert client.get("/v1/gates/aa?hook=other").status_code == 400
     assert "did you mean" in client.get("/v1/gates/ab").text or "known: aa, bb" in client.get("/v1/gates/ab").text
+
+
+def test_coverage_of_a_system_is_read(client):
+    """GET of a system's outcomes says what came of them; an unknown system is named."""
+    assert client.get("/v1/systems/card-fraud/outcomes").json()["coverage"] == {"share": None}
+    assert client.get("/v1/systems/card-fruad/outcomes").status_code == 404
 
 
 def test_evidence_of_a_system_is_read(client):

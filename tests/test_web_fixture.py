@@ -192,6 +192,10 @@ class FakeDesk:
         self.threads.add(threading.get_ident())
         return [{"status": 200, "body": {"taken": True, "row": row}} for row in rows]
 
+    def coverage(self) -> dict[str, Any]:
+        """Nothing came yet."""
+        return {"counts": {"outcomes": 0}, "coverage": {"share": None}}
+
     def _decide(self, row: object) -> dict[str, Any]:
         if not isinstance(row, dict) or "tx_amount" not in row:
             fault = {"path": "tx_amount", "expected": "a number", "got": "nothing", "hint": "every payment has one"}

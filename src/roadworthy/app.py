@@ -31,6 +31,7 @@ from roadworthy.flows.health import StoreHealth
 from roadworthy.flows.inputs import Parsed
 from roadworthy.flows.keys import Keyring
 from roadworthy.flows.measures import families
+from roadworthy.flows.outcome_report import report
 from roadworthy.flows.outcomes import decided, outcome_rows, record_outcomes
 from roadworthy.flows.reasons import Load
 from roadworthy.flows.releases import LIVE, PRICE, REPORT, load_release
@@ -117,6 +118,10 @@ class Served:
             if other.swift.contract != self.swift.contract:  # else rows that were read by it wait for this batch
                 self.swift = other.swift
             self.desk, self.project, self.guard = desk, other.project, other.guard
+
+    def coverage(self) -> dict[str, Any]:
+        """What came of the outcomes, and how much of the decisions they cover."""
+        return report(self.desk.store, self.project.system, clock())[0]
 
     def measures(self) -> list[Family]:
         """What a monitoring system is told of this system."""

@@ -47,7 +47,8 @@ def show(document: dict[str, Any]) -> None:
     say(f"  release {release['digest'][:12]} ({release['kind']}), made {release['made_at']}")
     say(f"  record {document['record']['seq']:,}, leaf {document['record']['leaf']}")
     for outcome in document["outcomes"]:
-        say(f"  outcome {_plain(outcome['value'])}, known {outcome['known']}")
+        who = "" if outcome["source"] == "feed" else f", {outcome['source']} by {outcome.get('by')}"
+        say(f"  outcome {_plain(outcome['value'])}, known {outcome['known']}{who}")
 
 
 def _show_reasons(explanation: dict[str, Any]) -> None:

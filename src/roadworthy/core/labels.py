@@ -61,7 +61,7 @@ class Feed:
     row: Ints  # shape (versions,); -1 for an orphan
     known: Ints  # microseconds
     value: Floats
-    ids: int  # different ids in the feed
+    ids: int  # different ids in the feed, and outcomes of entities that no row had
     orphans: int  # those of them that are among no rows
     until: int  # microseconds
 
@@ -84,7 +84,7 @@ def feed_of(history: History, matures: int, until: int) -> Feed:
     told = outcomes.ids[: len(outcomes.ids) - outcomes.silent]
     lost = told[order[said & (row < 0)]]
     return Feed(history.at, label, matured, silent, row[said], known[said], value[said],
-                _different(told), _different(lost), until)  # fmt: skip
+                _different(told) + outcomes.nobodys, _different(lost) + outcomes.nobodys, until)  # fmt: skip
 
 
 def _different(ids: Column) -> int:

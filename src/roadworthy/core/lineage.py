@@ -138,7 +138,7 @@ def _fact(
     table = fact.view.source
     if fact.column == OUTCOME and table == INPUT:
         drawn.direct(column("outcome", system.outcome.column), node, "AGGREGATION", fact.aggregate)
-        drawn.indirect(column("outcome", system.decision.id), node, "JOIN", "whose outcome")
+        drawn.indirect(column("outcome", system.outcome.by or system.decision.id), node, "JOIN", "whose outcome")
         if known in contracts["outcome"].by_name:
             drawn.indirect(column("outcome", known), node, "WINDOW", "known since")
     elif fact.column:
@@ -250,7 +250,7 @@ def _decision(drawn: _Drawn, system: System, decision: Node) -> None:
     )
     drawn.indirect(decision, outcome, "CONDITIONAL", f"seen after {' or '.join(system.decision.reveals)}")
     drawn.direct(column("outcome", system.outcome.column), outcome, "IDENTITY", "told")
-    drawn.indirect(column("outcome", system.decision.id), outcome, "JOIN", "whose outcome")
+    drawn.indirect(column("outcome", system.outcome.by or system.decision.id), outcome, "JOIN", "whose outcome")
 
 
 def _snapshots(drawn: _Drawn, contracts: Mapping[str, Contract], kept: Kept, model: Node | None) -> None:

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Literal, TypeAlias
 
-from scipy.special import betaincinv
-
 from roadworthy.core.evidence import LEVEL
 
 Verdict: TypeAlias = Literal["pass", "fail", "not enough data"]
@@ -19,6 +17,8 @@ def clopper_pearson(successes: int, n: int, level: float = LEVEL) -> tuple[float
 
     It covers the true share with at least the level, however few rows there are, where they were drawn at random.
     """
+    from scipy.special import betaincinv  # noqa: PLC0415  heavy, and a server does without until it is asked
+
     if n == 0:
         return 0.0, 1.0
     tail = (1 - level) / 2

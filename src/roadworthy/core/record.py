@@ -21,6 +21,7 @@ import numpy as np
 from roadworthy.core.batch import Batch, Column, microseconds, missing
 
 VERSION = 2
+OUTCOME_VERSION = 3
 QUANTUM = 1_000_000  # scores, probabilities and money stand in headers as whole millionths
 PARTS = ("input", "facts", "reasons")
 
@@ -53,7 +54,7 @@ class Header(msgspec.Struct, frozen=True, array_like=True):
 
 
 class OutcomeHeader(msgspec.Struct, frozen=True, array_like=True):
-    """The clear part of the record of an outcome; its value stands in the part."""
+    """The clear part of the record of an outcome; its value, and who says so, stand in the part."""
 
     version: int
     seq: int  # place among the system's outcomes, from 1
@@ -61,6 +62,8 @@ class OutcomeHeader(msgspec.Struct, frozen=True, array_like=True):
     id: bytes  # of the decision it is about
     system: str
     known: int  # microseconds
+    source: str = "feed"  # or review, or correction; not in version 2
+    said: int | None = None  # when it says itself that it was known; not in version 2
 
 
 class ShadowHeader(msgspec.Struct, frozen=True, array_like=True):
@@ -116,10 +119,21 @@ def leaves(headers: Sequence[bytes], parts: Sequence[Sequence[bytes]]) -> list[b
     return [_hash(b"".join((b"\0", *row))).digest() for row in zip(headers, *hashes, strict=True)]
 
 
-def outcome_of(record: Record) -> tuple[OutcomeHeader, float | None]:
-    """The header and the value of an outcome's record; None takes the label back."""
-    (value,) = _decode(record.parts[0].body)
-    return _decode_outcome(record.header), value
+def outcome_of(record: Record) -> tuple[OutcomeHeader, float | None, str | None]:
+    """The header of an outcome's record, its value (None takes the word back), and who says so."""
+    value, *by = _decode(record.parts[0].body)
+    return _decode_outcome(record.header), value, by[0] if by else None
+
+
+def outcome_header(record: Record) -> OutcomeHeader:
+    """The header alone, of an outcome or of what was told and is none."""
+    return _decode_outcome(record.header)
+
+
+def whose_of(record: Record) -> tuple[str, int] | None:
+    """The entity and the time, in microseconds, of an outcome that names no decision and waits for one."""
+    said = _decode(record.parts[0].body)
+    return (said[2], said[3]) if len(said) > 2 else None
 
 
 def shadow_of(record: Record) -> ShadowHeader:

@@ -12,6 +12,7 @@ import numpy as np
 from roadworthy.core.batch import Column, Floats, missing
 from roadworthy.core.expressions import Expression
 from roadworthy.core.gates import Gate
+from roadworthy.core.outcomes import Policy
 
 DAY = 86_400_000_000  # microseconds
 UNITS: Mapping[str, int] = MappingProxyType(
@@ -55,12 +56,20 @@ class DataSet:
 
 @dataclass(frozen=True, slots=True)
 class Outcome(DataSet):
-    """What turns out to be true: its table, its column, and when it can be relied on."""
+    """What turns out to be true: its table, its column, whose it is, and when it can be relied on.
+
+    Without `by` an outcome names its decision by id. With it, it names an entity and when it happened.
+    """
 
     column: str = ""
     matures: int = 0  # microseconds
     absent: Literal["unknown", "false"] = "unknown"
     positive: tuple[str | float, ...] = ()  # values of the column that mean true; none: it is 0 and 1, or a boolean
+    by: str = ""  # the column of both tables that names the entity, such as a customer
+    at: str = ""  # of the outcome's table: when it happened
+    within: int = 0  # microseconds: how long before it happened a decision was made at most that it is about
+    about: Literal["latest", "every"] = "latest"  # of those decisions
+    conflict: Policy = "latest"  # what the label is where sources contradict each other
 
     def labels(self, column: Column) -> Floats:
         """The values of the outcome's column as 1, 0, or NaN where it is missing. Shape (rows,)."""

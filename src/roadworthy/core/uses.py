@@ -101,4 +101,8 @@ def _declared(system: System) -> Iterator[tuple[str, str, tuple[str, ...]]]:
 
 def _outcomes(system: System) -> Iterator[tuple[str, str, tuple[str, ...]]]:
     yield "outcome", "", (system.outcome.column,)
-    yield "id", "", (system.decision.id,)
+    if system.outcome.by:
+        yield "by", "", (system.outcome.by,)
+        yield "at", "", (system.outcome.at,)
+    else:
+        yield "id", "", (system.decision.id,)

@@ -106,6 +106,7 @@ class Outcomes:
     known: Ints  # microseconds
     value: Floats
     silent: int = 0  # how many of the last records nobody said: no news by maturity, read as a false
+    nobodys: int = 0  # how many outcomes of an entity are about none of the rows, and so are not among the records
 
 
 @dataclass(frozen=True, slots=True, eq=False)

@@ -24,6 +24,8 @@ from roadworthy.core.draws import decision_id, decision_ids
 from roadworthy.core.recording import Written, decisions, rejection
 from roadworthy.core.release import REVIEW_PRICE, Release
 from roadworthy.core.running import Labels
+from roadworthy.flows.entities import Entities
+from roadworthy.flows.told import labels, versions
 from roadworthy.ports import Entry, Found, Item, Store, Views
 
 INPUT, OUTCOME = "input", "outcome"  # the streams of a system's log
@@ -101,6 +103,7 @@ class Desk:
     decide: Callable[[Release, Batch, Batch, Sequence[bytes]], Work] = decide_rows  # live, through `flows.guard`
     trial: Trial | None = None  # a challenger beside the release: see `flows.rollout`
     shadow: Callable[[Release, Trial, Taken], None] | None = None  # is shown batches that are durable; never raises
+    entities: Entities | None = None  # who was decided on when, for outcomes that name an entity
     tally: Counts | None = None  # live only: a rehearsal keeps every rejection, and reads no clock
 
     def take(
@@ -153,13 +156,9 @@ class Desk:
         """Outcomes that came before their decision: they waited in the log, and count from the decision on."""
         waited: list[tuple[int, int, float, float]] = []
         for position, origin in enumerate(taken.new.tolist() if taken.found else ()):
-            before = np.nan
-            for each in taken.found.get(taken.ids[origin], ()):
-                if each.stream == OUTCOME:
-                    header, said = record.outcome_of(record.decode(each.item.record))
-                    now = np.nan if said is None else said
-                    waited.append((position, header.known, now, before))
-                    before = now
+            told = versions(taken.found.get(taken.ids[origin], ()))
+            label = [np.nan, *labels(told, self.release.system.outcome.conflict).tolist()] if told else []
+            waited += [(position, each.known, label[nth + 1], label[nth]) for nth, each in enumerate(told)]
         row, known, value, was = (np.array(part) for part in zip(*waited, strict=True)) if waited else np.empty((4, 0))
         return Labels(row.astype(np.int64), known.astype(np.int64), value, was)
 

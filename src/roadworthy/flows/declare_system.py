@@ -50,7 +50,7 @@ def read_system_yaml(top: Section, tables: Tables, contracts: Mapping[str, Contr
         timezone=top.read("timezone", _timezone, "a timezone such as UTC or Europe/Berlin", names=names) or "",
         owner=_owner(top.section("owner", "product and on_call: who answers for the system")),
         input=data_set(tables, "input", contracts.get("input")),
-        outcome=outcome_set(tables, contracts.get("outcome"), decision.id),
+        outcome=outcome_set(tables, contracts, decision.id),
         decision=decision,
         **_money(top.section("value", "currency, and if_true and if_false of actions"), decision, reviewers, kinds),
         rule=_rule(top.section("rule", "when and then: what is done today"), decision.actions, kinds),

@@ -72,7 +72,7 @@ def _made(
     rows = input_rows(rivals.champion.contract, layout, [item for *_, item in due])
     ids = [header.id for header in own]
     found = store.find(system.name, ids)
-    label = np.array([label_of(found.get(id, ())) for id in ids])
+    label = np.array([label_of(found.get(id, ()), system.outcome.conflict) for id in ids])
     decided = Decided(
         np.array([header.known or 0 for header in own], np.int64),
         np.array([header.arm == CHALLENGER for header in own], np.bool_),

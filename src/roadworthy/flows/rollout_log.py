@@ -13,6 +13,7 @@ from roadworthy.core import record
 from roadworthy.core.arms import CHALLENGER, ONE, units
 from roadworthy.core.batch import Batch, Column, Floats, text
 from roadworthy.core.decide import AUDIT, HALTED
+from roadworthy.core.outcomes import Policy
 from roadworthy.core.release import Release
 from roadworthy.core.rollout import (
     Counted,
@@ -26,9 +27,10 @@ from roadworthy.core.rollout import (
     saw_rows,
 )
 from roadworthy.core.rollout.pairs import chosen, estimated, matured
-from roadworthy.flows.decide import INPUT, OUTCOME, decision_of
+from roadworthy.flows.decide import INPUT, decision_of
 from roadworthy.flows.outcomes import input_rows
 from roadworthy.flows.shadow import SHADOW
+from roadworthy.flows.told import labels, versions
 from roadworthy.ports import Found, Item, Store
 
 ENTRIES = 20_000  # that one look reads of a stream at most; the next look goes on
@@ -172,18 +174,15 @@ def _paired(store: Store, rivals: Rivals, others: Sequence[record.ShadowHeader])
             continue
         header = record.header_of(record.decode(made.item.record))
         if {header.release, other.release} == {each.digest_bytes for each in rivals}:
-            pairs.append(Pair(made, header, other, label_of(found[other.id])))
+            label = label_of(found[other.id], rivals.champion.system.outcome.conflict)
+            pairs.append(Pair(made, header, other, label))
     return pairs
 
 
-def label_of(found: Sequence[Found]) -> float:
-    """The last word on an outcome: 1, 0, or NaN."""
-    label = np.nan
-    for each in found:
-        if each.stream == OUTCOME:
-            value = record.outcome_of(record.decode(each.item.record))[1]
-            label = np.nan if value is None else value
-    return label
+def label_of(found: Sequence[Found], policy: Policy) -> float:
+    """What an outcome has come to: 1, 0, or NaN."""
+    label = labels(versions(found), policy)
+    return float(label[-1]) if len(label) else np.nan
 
 
 @dataclass(frozen=True, slots=True)

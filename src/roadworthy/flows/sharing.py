@@ -24,6 +24,7 @@ from roadworthy.core.running import Labels
 from roadworthy.errors import StoreError
 from roadworthy.flows.decide import INPUT, OUTCOME, Desk, decision_of
 from roadworthy.flows.outcomes import input_rows, inputs_of
+from roadworthy.flows.told import labels, versions
 from roadworthy.ports import Entry, Found
 
 PART = 2_000  # records that are caught up with at once: more would cost memory and save little
@@ -97,13 +98,12 @@ def learn_outcomes(desk: Desk, entries: Sequence[Entry]) -> None:
     """What was told about decisions; what is about none of those we know waits in the log."""
     items = [item for entry in entries for item in entry.items]
     found = desk.store.find(entries[0].system, [item.id for item in items])
-    learned: list[tuple[Found, int, float, float]] = []  # the decision, known, value, the value it corrects
+    learned: list[tuple[Found, int, float, float]] = []  # the decision, known, label, the label before
     for seq, item in enumerate(items, desk.told + 1):
         decision = decision_of(found[item.id])
         if decision is not None and decision.seq <= desk.seq:
-            header, said = record.outcome_of(record.decode(item.record))
-            before = _said(found[item.id], seq - 1)
-            learned.append((decision, header.known, _number(said), before[-1][1] if before else math.nan))
+            told = _said(desk, found[item.id], seq)
+            learned.append((decision, *told[-1], told[-2][1] if len(told) > 1 else math.nan))
     if learned:
         rows = inputs_of(desk, [decision for decision, _, _, _ in learned])
         known = np.array([each[1] for each in learned], np.int64)
@@ -118,7 +118,7 @@ def _waited(desk: Desk, ids: Sequence[bytes]) -> Labels:
     row, known, value, was = [], [], [], []
     for place, id in enumerate(ids):
         before = math.nan
-        for when, said in _said(found[id], desk.told):
+        for when, said in _said(desk, found[id], desk.told):
             row.append(place)
             known.append(when)
             value.append(said)
@@ -127,12 +127,8 @@ def _waited(desk: Desk, ids: Sequence[bytes]) -> Labels:
     return Labels(np.array(row, np.int64), np.array(known, np.int64), np.array(value, float), np.array(was, float))
 
 
-def _said(found: Sequence[Found], upto: int) -> list[tuple[int, float]]:
-    """What the outcomes numbered up to `upto` say about an id, oldest first: known and value."""
-    told = [record.outcome_of(record.decode(each.item.record)) for each in found
-            if each.stream == OUTCOME and each.seq <= upto]  # fmt: skip
-    return [(header.known, _number(said)) for header, said in told]
-
-
-def _number(said: float | None) -> float:
-    return math.nan if said is None else said
+def _said(desk: Desk, found: Sequence[Found], upto: int) -> list[tuple[int, float]]:
+    """What the outcomes numbered up to `upto` say about an id, oldest first: known, and the label from then on."""
+    told = versions(found, upto)
+    label = labels(told, desk.release.system.outcome.conflict).tolist()
+    return [(each.known, now) for each, now in zip(told, label, strict=True)]

@@ -70,5 +70,6 @@ def _document(made: Found, found: list[Found], releases: Store, kept_in: str, lo
 
 
 def _outcome(found: Found) -> dict[str, Any]:
-    header, value = record.outcome_of(record.decode(found.item.record))
-    return {"value": value, "known": iso(header.known)}
+    header, value, by = record.outcome_of(record.decode(found.item.record))
+    who = {"by": by} if by else {}
+    return {"value": value, "known": iso(header.known), "source": header.source, **who, "said": iso(header.said)}

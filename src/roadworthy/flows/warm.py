@@ -11,7 +11,8 @@ import numpy as np
 
 from roadworthy.core.aggregate import positions
 from roadworthy.core.batch import Column, concat, microseconds
-from roadworthy.core.record import decode, header_of, outcome_of
+from roadworthy.core.outcomes import Policy
+from roadworthy.core.record import decode, header_of
 from roadworthy.core.release import Release
 from roadworthy.core.running import RunningViews
 from roadworthy.core.views import History, Outcomes
@@ -19,6 +20,7 @@ from roadworthy.flows.checkpoint import Checkpoint, Place, among, marks_of, plac
 from roadworthy.flows.decide import INPUT, OUTCOME, Desk
 from roadworthy.flows.outcomes import input_rows
 from roadworthy.flows.sharing import learn_decisions, learn_outcomes, together
+from roadworthy.flows.told import labels, read
 from roadworthy.ports import Entry, Store
 
 EVERYTHING = 2**62
@@ -116,7 +118,8 @@ def logged(
             rows.append(input_rows(release.contract, entries[0].fields["input"], [items[place] for place in made]))
             known += [headers[place].known or 0 for place in made]
             ids += [headers[place].id.hex() for place in made]
-    outcomes = _outcomes(_noted(takewhile(lambda entry: entry.seq <= told, store.scan(system, OUTCOME)), places))
+    spoken = takewhile(lambda entry: entry.seq <= told, store.scan(system, OUTCOME))
+    outcomes = _outcomes(_noted(spoken, places), release.system.outcome.conflict)
     if not rows:
         return None
     table = concat(rows)
@@ -124,15 +127,14 @@ def logged(
     return History(table, at, np.array(known, np.int64), np.array(ids, object), outcomes)
 
 
-def _outcomes(entries: Iterable[Entry]) -> Outcomes:
-    ids, known, values = [], [], []
-    for entry in entries:
-        for item in entry.items:
-            header, value = outcome_of(decode(item.record))
-            ids.append(header.id.hex())
-            known.append(header.known)
-            values.append(np.nan if value is None else value)
-    return Outcomes(np.array(ids, object), np.array(known, np.int64), np.array(values, np.float64))
+def _outcomes(entries: Iterable[Entry], policy: Policy) -> Outcomes:
+    """What was told, as the labels that it came to. The log holds the versions of an id in the order of `known`."""
+    told = [read(item) for entry in entries for item in entry.items]
+    order = sorted(range(len(told)), key=lambda place: told[place].id)  # stable
+    value = np.empty(len(told))
+    value[order] = labels([told[place] for place in order], policy)
+    ids, known = np.array([each.id.hex() for each in told], object), np.array([each.known for each in told], np.int64)
+    return Outcomes(ids, known, value)
 
 
 def _without(history: History, ids: Column) -> History:

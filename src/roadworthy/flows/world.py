@@ -11,10 +11,13 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from roadworthy.core.aggregate import positions
+from roadworthy.core.aggregate import coded, positions
 from roadworthy.core.batch import Batch, Column, Floats, Ints, microseconds
+from roadworthy.core.outcomes import KIND, UNSAID, about, codes_of, settled
+from roadworthy.core.system import System
 from roadworthy.core.views import History, Outcomes
 from roadworthy.errors import InputError
+from roadworthy.flows.decide import KNOWN
 from roadworthy.flows.declare import Project
 from roadworthy.flows.snapshots import ARRIVED, Snapshot
 
@@ -50,17 +53,49 @@ def before(tables: Tables, until: int | None) -> Tables:
 
 
 def _outcomes(project: Project, rows: Batch, at: Ints, outcomes: Batch) -> Outcomes:
-    declared, id = project.system.outcome, project.system.decision.id
-    ids, known = outcomes[id], microseconds(outcomes[ARRIVED])
-    unsaid = np.isnat(outcomes[ARRIVED])
-    if unsaid.any():  # nothing says when it was known, so it is trusted only once it has matured
-        place = positions(rows[id], ids)
-        known = np.where(unsaid, np.where(place >= 0, at[place] + declared.matures, 0), known)
-    # A snapshot holds the versions of one outcome next to each other: none is known before the one that it corrects.
-    for version in (np.flatnonzero(ids[1:] == ids[:-1]) + 1).tolist():
+    """What was said of each row, as the label that it came to."""
+    declared, ids = project.system.outcome, rows[project.system.decision.id]
+    of, row = _whose(project.system, rows, at, outcomes)
+    value, known = declared.labels(outcomes[declared.column])[of], _known(project.system, outcomes, at, of, row)
+    if declared.conflict != "latest" or KIND in outcomes:
+        order = np.lexsort((known, row))
+        kind = codes_of(outcomes[KIND])[of] if KIND in outcomes else np.zeros(len(of), np.int64)
+        moment = microseconds(outcomes[ARRIVED])[of] if KNOWN in outcomes else np.full(len(of), UNSAID)
+        mine = order[row[order] >= 0]
+        value[mine] = settled(row[mine], value[mine], kind[mine], moment[mine], declared.conflict).label
+    if declared.by:
+        found = Outcomes(ids[row], known, value, nobodys=len(outcomes) - len(np.unique(of)))
+    else:
+        found = Outcomes(outcomes[project.system.decision.id], known, value)
+    return _with_silence(found, ids, at + declared.matures) if declared.absent == "false" else found
+
+
+def _whose(system: System, rows: Batch, at: Ints, outcomes: Batch) -> tuple[Ints, Ints]:
+    """The places of outcomes, and beside them of the rows that they are about; -1 where an id is among no rows."""
+    declared = system.outcome
+    if not declared.by:
+        return np.arange(len(outcomes)), positions(rows[system.decision.id], outcomes[system.decision.id])
+    both = np.concatenate([rows[declared.by], outcomes[declared.by]])
+    codes, there = coded(both)
+    codes = np.where(there, np.unique(codes, return_inverse=True)[1], -1)
+    when = microseconds(outcomes[declared.at])
+    every = declared.about == "every"
+    return about(codes[: len(rows)], at, codes[len(rows) :], when, declared.within, every=every)
+
+
+def _known(system: System, outcomes: Batch, at: Ints, of: Ints, row: Ints) -> Ints:
+    """When each outcome was known; where nothing says so, it is trusted only once it has matured.
+
+    A snapshot holds the versions of one outcome next to each other: none is known before the one that it corrects.
+    """
+    known, unsaid = microseconds(outcomes[ARRIVED]).copy(), np.isnat(outcomes[ARRIVED])
+    names = (system.outcome.by, system.outcome.at) if system.outcome.by else (system.decision.id,)
+    again = np.logical_and.reduce([outcomes[name][1:] == outcomes[name][:-1] for name in names])
+    for version in (np.flatnonzero(again) + 1).tolist():
         known[version] = max(known[version], known[version - 1])
-    found = Outcomes(ids, known, declared.labels(outcomes[declared.column]))
-    return _with_silence(found, rows[id], at + declared.matures) if declared.absent == "false" else found
+        unsaid[version] |= unsaid[version - 1]
+    matured = np.where(row >= 0, at[row] + system.outcome.matures, 0) if len(at) else np.zeros(len(row), np.int64)
+    return np.where(unsaid[of], np.maximum(known[of], matured), known[of])
 
 
 def _with_silence(outcomes: Outcomes, ids: Column, matured: Ints) -> Outcomes:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import numpy as np
 
 from roadworthy.core.batch import Batch, Column, Ints, batch, text
+from roadworthy.core.outcomes import KINDS
 from roadworthy.core.system import DAY
 from roadworthy.core.views import Events, History, Outcomes, View, view
 
@@ -33,6 +34,30 @@ def history(seed: int, rows: int = 40, keys: int = 4) -> History:
     at, known = at[place], known[place] + later
     others = {"profile": _events(rng, rows, keys, step)}
     return History(given.take(place), at, known, ids, _outcomes(rng, at, ids), others)
+
+
+def feed(seed: int, rows: int = 25, versions: int = 40) -> tuple[dict[str, Column], dict[str, Column]]:
+    """The columns of decisions and of what was told of them: re-sent, late, early, torn, taken back, and nobody's.
+
+    Ids come again in another release; entities are decided on more than once, also at one instant.
+    """
+    rng = np.random.default_rng(seed)
+    step = int(rng.choice([1, HOUR, DAY]))
+    each = np.arange(rows)
+    made = START + np.sort(rng.integers(0, 9 * DAY, rows)) // step * step
+    decisions = {"id": text(f"d{number % max(1, rows * 3 // 4)}" for number in each),
+                 "release": text("a" if number < max(1, rows * 3 // 4) else "b" for number in each),
+                 "entity": _words(rng, rows, "vwxyz"), "made": made}  # fmt: skip
+    whose = rng.integers(0, max(rows, 1), versions if rows else 0)
+    happened = made[whose] + rng.integers(-DAY, 4 * DAY, len(whose)) // step * step
+    known = happened + rng.choice([-DAY, 0, 0, HOUR, 5 * DAY], len(whose))
+    nobodys = rng.random(len(whose)) < 0.1
+    told = {"id": np.where(nobodys, "nobody", decisions["id"][whose]).astype(object),
+            "release": decisions["release"][whose], "happened": happened, "known": known,
+            "entity": np.where(nobodys, "q", decisions["entity"][whose]).astype(object),
+            "value": rng.choice([0.0, 1.0, 1.0, np.nan], len(whose)),
+            "kind": text(rng.choice(list(KINDS), len(whose), p=[0.7, 0.2, 0.1]))}  # fmt: skip
+    return decisions, told
 
 
 def views() -> tuple[View, ...]:

@@ -1,4 +1,4 @@
-"""Views by brute force: for every row, look at everything that ever happened. Slow, and obviously right."""
+"""Views and outcomes by brute force: look at everything that ever happened. Slow, and obviously right."""
 
 from __future__ import annotations
 
@@ -9,6 +9,7 @@ import numpy as np
 
 from roadworthy.core.aggregate import finish, listed, quantise, restored, scale_of
 from roadworthy.core.batch import Batch, Column, kind_of
+from roadworthy.core.outcomes import CORRECTION, KINDS, UNSAID, Policy
 from roadworthy.core.views import INPUT, OUTCOME, Fact, History, View, chosen, facts_of
 
 
@@ -92,3 +93,40 @@ def _pair(fact: Fact, seen: list[_Seen], end: int, scale: int) -> tuple[int, int
     quanta = quantise(fact.column, np.array(values, np.float64), scale)[0].tolist()
     total = min(quanta, default=0) if fact.aggregate == "min" else max(quanta, default=0)
     return len(quanta), sum(quanta) if fact.aggregate in ("sum", "mean") else total
+
+
+class Word(NamedTuple):
+    """One thing that was said about a decision, in the order in which they count."""
+
+    value: float
+    kind: int
+    moment: int
+
+
+def label_of(words: Sequence[Word], policy: Policy) -> tuple[float, bool]:
+    """The label that these words come to, and whether they contradict each other."""
+    start = max((place for place, word in enumerate(words) if word.kind == CORRECTION), default=0)
+    standing: list[tuple[int, int, float]] = []  # of each source: when it spoke first and last, and its word
+    torn = False
+    for kind in range(len(KINDS)):
+        mine = [(place, word) for place, word in enumerate(words) if place >= start and word.kind == kind]
+        if not mine:
+            continue
+        last = mine[-1][1]
+        at_once = [word.value for _, word in mine if word is last or word.moment == last.moment != UNSAID]
+        several = len({str(value) for value in at_once}) > 1
+        word = at_once[0] if several and policy == "first" else last.value
+        torn = torn or several
+        if not np.isnan(word):
+            standing.append((mine[0][0], mine[-1][0], word))
+    torn = torn or len({word for _, _, word in standing}) > 1
+    if not standing or (torn and policy == "refuse"):
+        return float("nan"), torn
+    chosen = min(standing) if policy == "first" else max(standing, key=lambda each: each[1])
+    return chosen[2], torn
+
+
+def about(entity: Column, at: Column, who: object, when: int, within: int, *, every: bool) -> list[int]:
+    """The places of the decisions that an outcome of an entity at a time is about."""
+    near = [place for place in range(len(at)) if entity[place] == who and when - within <= at[place] <= when]
+    return near if every else sorted(near, key=lambda place: at[place])[-1:]

@@ -24,6 +24,9 @@ class Desk(Protocol):
     def outcomes(self, rows: list[object]) -> Sequence[Answer]:
         """One answer a row, in order: 200 when the outcome was taken."""
 
+    def coverage(self) -> Json:
+        """What came of the outcomes, and how much of the decisions they cover. Safe from any thread."""
+
 
 class Office(Protocol):
     """What people do over the doors: see `roadworthy.office`. Each raises what the act raises."""

@@ -20,7 +20,8 @@ def document(schemas: Mapping[str, Json]) -> Json:
             "get": _get("The decision on the row you sent with this id", "Trace", [_parameter("id", "query")]),
         }
         paths[f"/v1/systems/{system}/outcomes"] = {
-            "post": _rows("Tell what turned out to be true", system, "Outcome", "Taken")
+            "post": _rows("Tell what turned out to be true", system, "Outcome", "Taken"),
+            "get": _get("What came of the outcomes, and how much of the decisions they cover", "Coverage"),
         }
         paths[f"/v1/systems/{system}/halt"] = _halt(system)
         paths[f"/v1/systems/{system}/evidence"] = {
@@ -194,6 +195,9 @@ _SHARED: Json = {
                  waivers={"type": "array"}, evidence=_OBJECT),
     "Evidence": _of("system release documents gates", system=_TEXT, release=_TEXT,
                     documents={"type": "array", "items": _OBJECT}, gates=_OBJECT),
+    "Coverage": _of("system until counts coverage", system=_TEXT, until=_TEXT, counts=_OBJECT, coverage=_OBJECT,
+                    sources=_OBJECT, reasons={"type": "array", "items": _OBJECT},
+                    releases={"type": "array", "items": _OBJECT}),
     "Rollout": _of("rollout system state step share", rollout=_TEXT, system=_TEXT, state=_TEXT,
                    step={"type": "integer"}, share={"type": "number"}, waits_for={"type": "array", "items": _TEXT},
                    test={"type": ["object", "null"]}, segments={"type": "array", "items": _OBJECT}),

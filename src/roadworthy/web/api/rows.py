@@ -27,7 +27,7 @@ from roadworthy.web.app_port import Answer, App
 from roadworthy.web.door import Door
 
 VERBS: dict[str, Verb] = {"decisions": "decide", "outcomes": "outcomes"}
-METHODS: dict[Verb, str] = {"decide": "GET, POST", "outcomes": "POST"}
+METHODS: dict[Verb, str] = {"decide": "GET, POST", "outcomes": "GET, POST"}
 GOVERNED = ("releases", "owner")  # what people change and look up there
 CHANGED = ("/v1/releases", "/v1/keys")  # and elsewhere
 Reply = tuple[int, object, dict[str, str]]
@@ -36,6 +36,7 @@ Reply = tuple[int, object, dict[str, str]]
 def route(app: App, desks: Desks, door: Door) -> ASGIRouteHandler:
     """POST takes rows to their desk; GET of `decisions?id=` gives the trace known to the caller by that id.
 
+    GET of `outcomes` says what came of them and how much they cover.
     It is a mount that reads the two parts of its path itself: litestar cannot find a raw route with parameters.
     """
 
@@ -54,6 +55,8 @@ def route(app: App, desks: Desks, door: Door) -> ASGIRouteHandler:
             await _reply(door, send, _nowhere(scope["path"]), "other")
         elif verb == "decide" and scope["method"] == "GET":
             await _reply(door, send, _find(app, parts[0], scope), "find")
+        elif verb == "outcomes" and scope["method"] == "GET":
+            await _reply(door, send, _covered(app, parts[0]), "coverage")
         else:
             await _reply(door, send, _take(door, desks, verb, parts, scope, receive), parts[1])
 
@@ -93,6 +96,10 @@ async def _find(app: App, system: str, scope: Any) -> Reply:
         raise InputError("which decision?", hint="add ?id= with the id you sent; ours goes to /v1/decisions/{id}")
     id = await asyncio.to_thread(app.find, system, asked[0])
     return 200, await asyncio.to_thread(app.trace, id), {"content-location": f"/v1/decisions/{id}"}
+
+
+async def _covered(app: App, system: str) -> Reply:
+    return 200, await asyncio.to_thread(app.desk(system).coverage), {}
 
 
 async def _take(door: Door, desks: Desks, verb: Verb, parts: list[str], scope: Any, receive: Any) -> Reply:
