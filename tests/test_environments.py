@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import re
 import threading
 import time
 from contextlib import redirect_stderr, redirect_stdout
@@ -251,6 +252,23 @@ def test_a_browser_signs_in_once_and_only_its_own_pages_change_anything(guarded)
             )
         browser.post("/logout", headers={"Origin": here})
         assert browser.get("/").status_code == 303
+
+
+def test_an_owner_confirms_with_a_click(guarded):
+    """The button of the page confirms in the name of the session's key, and leads back; who owns nothing is refused."""
+    server, keys, *_ = guarded
+    here = f"http://127.0.0.1:{server.port}"
+    body = {"name": OWNERS[0], "roles": ["viewer"], "systems": [], "environments": []}
+    made = httpx.post(f"{here}/v1/keys", json=body, headers={"Authorization": f"Bearer {keys['admin']}"}).json()
+    for key, expected in ((made["key"], 303), (keys["viewer"], 403)):
+        with httpx.Client(base_url=here, headers={"Accept": "text/html", "Origin": here}, timeout=30) as browser:
+            browser.post("/login", data={"key": key, "next": "/"})
+            page = browser.get(f"/systems/{NAME}/releases").text
+            action = re.search(r'action="([^"]+/owner)"', page)
+            sent = browser.post(action[1], headers={"Content-Type": "application/x-www-form-urlencoded"})
+            assert sent.status_code == expected
+            if expected == 303:
+                assert "fraud-product@example.com" in browser.get(sent.headers["location"]).text
 
 
 def test_a_server_takes_over_another_release_without_failing_a_request(tmp_path):

@@ -42,7 +42,15 @@ async def acting(app: App, scope: Any, receive: Any) -> Reply:
     by = body.pop("by", "")
     actor = named(actor_of(scope), by if isinstance(by, str) else "")
     work = _work(app, actor, scope, parts, body)
-    return 200, await asyncio.to_thread(work), {}
+    told = await asyncio.to_thread(work)
+    if parts[-1] == "owner" and _by_a_form(scope):  # the button of the page, which shows what became of it
+        return 303, told, {"location": f"/systems/{parts[1]}/releases"}
+    return 200, told, {}
+
+
+def _by_a_form(scope: Any) -> bool:
+    sent = dict(scope["headers"]).get(b"content-type", b"")
+    return scope["method"] == "POST" and sent.startswith(b"application/x-www-form-urlencoded")
 
 
 def actor_of(scope: Any) -> Actor:
