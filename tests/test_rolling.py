@@ -20,10 +20,11 @@ from roadworthy.core.release import canonical, digest_of
 from roadworthy.core.rights import Actor
 from roadworthy.core.views import names_of
 from roadworthy.errors import Conflict, InputError, NotFound
-from roadworthy.flows import rehearse_rollout
+from roadworthy.flows import deployments, rehearse_rollout
 from roadworthy.flows import rollout as rollouts
 from roadworthy.flows.decide import Desk
 from roadworthy.flows.declare import read_system
+from roadworthy.flows.deployments import Place, Step
 from roadworthy.flows.releases import DOCUMENT, LIVE, checked, signed
 from roadworthy.home import open_home
 from roadworthy.rolling import EVERY
@@ -158,6 +159,25 @@ def test_a_good_release_goes_through_its_steps_and_is_live(home):
     with world(home) as found:
         assert found.served.desk.release.digest == digest
         assert found.decide(1)[0]["arm"] == "champion"
+
+
+def test_an_approval_that_lapsed_on_the_way_holds_the_last_step(home):
+    """Outside dev a release whose approval was given on older evidence does not go live; people have to look again."""
+    with world(home) as found:
+        digest, store = start(found), found.app.home.store
+        place = Place(store, "dev", ANN, "2026-01-01T00:00:00Z")
+        deployments.change(place, NAME, digest, Step("requested", "request"))
+        body = {"release": digest, "standing": None, "evidence": {"evaluation": "0" * 64}}
+        deployments.change(place, NAME, digest, Step("approved", "approve", "", "a1"), [("approval", "a1", body)])
+        store.append([], [(deployments.ENVIRONMENT, "home", "prod")])
+        found.decide(10, 100)
+        assert found.look(DAY).state == "canary"
+        found.look(20_000_000)
+        found.decide(1_600)
+        standing = found.look(DAY)
+        assert standing.state == "held"
+        assert "newer evidence than its approval was given on: evaluation" in standing.why
+        assert store.get(LIVE, NAME)["digest"] != digest
 
 
 def test_a_release_that_breaks_is_rolled_back_by_the_shadow_alone(home):

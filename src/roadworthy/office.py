@@ -10,7 +10,7 @@ from roadworthy.core.rights import Actor
 from roadworthy.errors import InputError, NotFound, nearest
 from roadworthy.flows import keys
 from roadworthy.flows.keys import Keyring
-from roadworthy.flows.rollout import figures
+from roadworthy.flows.rollout_shown import figures
 from roadworthy.governance import act, confirm, history, owned, permit
 from roadworthy.home import Home, clock, now
 from roadworthy.rolling import Rolling

@@ -15,7 +15,8 @@ from roadworthy.cli.reach import reach
 from roadworthy.core.rights import Actor
 from roadworthy.errors import InputError, NotFound, nearest
 from roadworthy.flows.releases import DOCUMENT, LIVE, find_release
-from roadworthy.flows.rollout import figures, newest
+from roadworthy.flows.rollout import newest
+from roadworthy.flows.rollout_shown import figures
 from roadworthy.home import Home, clock, open_home
 from roadworthy.who import who
 

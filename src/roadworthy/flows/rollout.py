@@ -11,7 +11,6 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 import msgspec
-import numpy as np
 
 from roadworthy.core.arms import Trial
 from roadworthy.core.changes import changes as contract_changes
@@ -33,12 +32,12 @@ from roadworthy.core.rollout import (
 from roadworthy.core.rollout.ab import Tally
 from roadworthy.core.views import View, facts_of, names_of
 from roadworthy.errors import Conflict, InputError, NotFound, Refused
+from roadworthy.flows.approvals import APPROVAL, lapsed
 from roadworthy.flows.decide import INPUT, iso
 from roadworthy.flows.deployments import Document, Place, approval_of, changes, environment_of, go_live
 from roadworthy.flows.releases import LIVE
 from roadworthy.flows.rollout_ab import read_decisions
 from roadworthy.flows.rollout_log import Position, Rivals, read
-from roadworthy.flows.rollout_shown import experiment_of, segments_of, turn_of
 from roadworthy.flows.shadow import SHADOW
 from roadworthy.ports import Store
 
@@ -209,6 +208,14 @@ def write(store: Store, kept: Kept, standing: Standing, position: Position) -> K
     return Kept(kept.id, standing, position, store.get(ROLLOUT, kept.id))
 
 
+def _lapsed(store: Store, standing: Standing) -> str:
+    """Why the approval with which it began no longer holds, or nothing. In dev none is needed."""
+    approval = approval_of(changes(store, standing.system), standing.challenger)
+    if environment_of(store) == DEV or approval is None:
+        return ""
+    return lapsed(store, store.get(APPROVAL, approval))
+
+
 def _go_live(store: Store, id: str, standing: Standing, document: Document, given: Sequence[Document]) -> None:
     """The challenger decides from now on, caused by whoever began its rollout, by the approval that it had then."""
     environment = environment_of(store)
@@ -246,6 +253,8 @@ class Evaluator:
             if seen.now_in.kind == "ab":
                 seen, position = read_decisions(self.store, self.rivals, seen, position, self.tally, now)
             after = looked(seen, now)
+            if after.state == "done" and (gone := _lapsed(self.store, after)):
+                after = held(seen, now, "", gone)
         if (after.step, after.shares) != (kept.standing.step, kept.standing.shares):
             position = replace(position, since=None)
         moved = (after.state, after.step) != (kept.standing.state, kept.standing.step) or position.since is None
@@ -312,34 +321,3 @@ def _why(why: str) -> str:
     if not why.strip():
         raise InputError("why: expected the reason, for those who come later, got nothing")
     return why.strip()[:LONGEST]
-
-
-def figures(kept: Kept, now: int) -> dict[str, Any]:
-    """A rollout for people and programs: where it stands, what has been seen, and what it waits for."""
-    standing, look = kept.standing, kept.standing.look
-    evidence = standing.evidence
-    step = standing.now_in
-    decided, failed = evidence.decided
-    return {
-        "rollout": kept.id, "system": standing.system, "champion": standing.champion,
-        "challenger": standing.challenger, "steps": [str(each) for each in standing.steps],
-        "step": standing.step, "now_in": str(step), "state": standing.state, "share": standing.share / 1_000_000,
-        "started": iso(standing.started), "entered": iso(standing.entered),
-        "days_in_step": round(max(0, now - standing.entered) / 86_400_000_000, 2),
-        "least_days": step.least / 86_400_000_000, "by": standing.by, "why": standing.why,
-        "decisions": {"champion": evidence.step[0], "challenger": evidence.step[1]},
-        "failed": {"challenger": failed, "of": decided},
-        "pairs": {"all": evidence.agreed[0], "same_action": evidence.agreed[1], "matured": evidence.gain.n,
-                  "unseen": evidence.unseen},
-        "test": experiment_of(standing), "segments": segments_of(standing),
-        "turn": turn_of(standing),
-        "gain": {"estimate": evidence.gain.mean if evidence.gain.n else None, "unit": "a decision"},
-        "guards": [{**each, "evidence": float(np.exp(min(float(each["log_e"] or 0), 700)))}
-                   for each in (look.guards if look else ())],
-        "judges": list(look.judges if look else ()),
-        "looked": iso(look.at) if look else None,
-        "verdict": look.answer if look else "not enough data",
-        "waits_for": list(look.reasons) if look and kept.running else [],
-        "history": [{"at": iso(each.at), "what": each.what, "by": each.by, "why": each.why}
-                    for each in standing.history],
-    }  # fmt: skip

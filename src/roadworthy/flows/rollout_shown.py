@@ -1,4 +1,4 @@
-"""The A/B test and the segments of a rollout, for people and programs."""
+"""A rollout for people and programs: where it stands, its A/B test and its segments."""
 
 from __future__ import annotations
 
@@ -11,8 +11,41 @@ from roadworthy.core.rollout import ALPHA, Standing
 from roadworthy.core.rollout.ab import variance_reduction
 from roadworthy.core.rollout.standing import current
 from roadworthy.core.sequential import mean
+from roadworthy.flows.decide import iso
+from roadworthy.flows.rollout import Kept
 
 DAY = 86_400_000_000
+
+
+def figures(kept: Kept, now: int) -> dict[str, Any]:
+    """A rollout for people and programs: where it stands, what has been seen, and what it waits for."""
+    standing, look = kept.standing, kept.standing.look
+    evidence = standing.evidence
+    step = standing.now_in
+    decided, failed = evidence.decided
+    return {
+        "rollout": kept.id, "system": standing.system, "champion": standing.champion,
+        "challenger": standing.challenger, "steps": [str(each) for each in standing.steps],
+        "step": standing.step, "now_in": str(step), "state": standing.state, "share": standing.share / 1_000_000,
+        "started": iso(standing.started), "entered": iso(standing.entered),
+        "days_in_step": round(max(0, now - standing.entered) / 86_400_000_000, 2),
+        "least_days": step.least / 86_400_000_000, "by": standing.by, "why": standing.why,
+        "decisions": {"champion": evidence.step[0], "challenger": evidence.step[1]},
+        "failed": {"challenger": failed, "of": decided},
+        "pairs": {"all": evidence.agreed[0], "same_action": evidence.agreed[1], "matured": evidence.gain.n,
+                  "unseen": evidence.unseen},
+        "test": experiment_of(standing), "segments": segments_of(standing),
+        "turn": turn_of(standing),
+        "gain": {"estimate": evidence.gain.mean if evidence.gain.n else None, "unit": "a decision"},
+        "guards": [{**each, "evidence": float(np.exp(min(float(each["log_e"] or 0), 700)))}
+                   for each in (look.guards if look else ())],
+        "judges": list(look.judges if look else ()),
+        "looked": iso(look.at) if look else None,
+        "verdict": look.answer if look else "not enough data",
+        "waits_for": list(look.reasons) if look and kept.running else [],
+        "history": [{"at": iso(each.at), "what": each.what, "by": each.by, "why": each.why}
+                    for each in standing.history],
+    }  # fmt: skip
 
 
 def experiment_of(standing: Standing) -> dict[str, Any] | None:

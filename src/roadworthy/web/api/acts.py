@@ -49,7 +49,7 @@ async def acting(app: App, scope: Any, receive: Any) -> Reply:
 
 
 def _by_a_form(scope: Any) -> bool:
-    sent = dict(scope["headers"]).get(b"content-type", b"")
+    sent: bytes = dict(scope["headers"]).get(b"content-type", b"")
     return scope["method"] == "POST" and sent.startswith(b"application/x-www-form-urlencoded")
 
 
