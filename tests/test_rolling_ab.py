@@ -6,7 +6,7 @@ import shutil
 
 import numpy as np
 import pytest
-from small_world import CHANGES, DAY, ROLLOUT, make_place, quiet, run
+from small_world import CHANGES, DAY, ROLLOUT, UNGATED, let_decide, make_place, quiet, run
 from test_rolling import NAME, TRAIN, start, world
 
 from roadworthy.cli.rollout import show
@@ -26,10 +26,11 @@ PEOPLE = 60
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
     """The home of a small world whose releases declare an A/B test over a day."""
-    place = make_place(tmp_path_factory.mktemp("world"), changes={**CHANGES, ROLLOUT: PLAN})
+    place = make_place(tmp_path_factory.mktemp("world"), changes={**UNGATED, ROLLOUT: PLAN})
     (place.system / "train.py").write_text(TRAIN)
     with open_home(place.home) as opened:
-        run_training(opened, read_system(place.system), place.data, seed=0, progress=quiet)
+        draft = run_training(opened, read_system(place.system), place.data, seed=0, progress=quiet)
+        let_decide(opened, draft.release.digest)
     return place.home
 
 
@@ -93,7 +94,7 @@ def test_a_test_reads_from_the_log_what_each_customer_lost(home, capsys):
             assert moments.mean == pytest.approx(np.mean([each[1] for each in mine]))
             assert moments.covariate == pytest.approx(np.mean([each[2] for each in mine]))
         assert state.decisions[1] == 0
-        shown = found.app.rollout(NAME)
+        shown = found.app.office.rollout(NAME)
         show(shown)
         printed = capsys.readouterr().out
         assert "A/B test  less fraud_loss a subject, over 1 days" in printed

@@ -10,7 +10,19 @@ from random import Random
 import numpy as np
 import pytest
 from kills import DECISIONS, Clients, ask, serving
-from small_world import CHANGES, DAY, ROLLOUT, Place, columns, quiet, run, write_system, write_tables
+from small_world import (
+    CHANGES,
+    DAY,
+    ROLLOUT,
+    UNGATED,
+    Place,
+    columns,
+    let_decide,
+    quiet,
+    run,
+    write_system,
+    write_tables,
+)
 from test_rolling import EVERY, NAME, TRAIN, another, start, world
 
 from roadworthy.cli.rollout import show
@@ -31,7 +43,7 @@ TRAINING = next(key for key in CHANGES if key.startswith("training"))
 
 def place_of(folder: Path, plan: str, region, **size) -> Place:
     """A small world whose payments have a region, `region(payments)`."""
-    system = write_system(folder / "system", {**CHANGES, ROLLOUT: plan})
+    system = write_system(folder / "system", {**UNGATED, ROLLOUT: plan})
     contract = system / "contracts" / "transactions.odcs.yaml"
     contract.write_text(contract.read_text().rstrip() + "\n" + REGION)
     payments, frauds = columns(**size)
@@ -49,7 +61,8 @@ def made(tmp_path_factory):
     place = place_of(tmp_path_factory.mktemp("world"), PLAN, region)
     (place.system / "train.py").write_text(TRAIN)
     with open_home(place.home) as opened:
-        run_training(opened, read_system(place.system), place.data, seed=0, progress=quiet)
+        draft = run_training(opened, read_system(place.system), place.data, seed=0, progress=quiet)
+        let_decide(opened, draft.release.digest)
     return place.home
 
 
@@ -84,7 +97,7 @@ def test_regions_take_turns_in_a_served_home(home, capsys):
         arms = come(found)
         assert min(arms["north"], arms["south"]) > 800
         assert arms["abroad"] == 0
-        show(found.app.rollout(NAME))
+        show(found.app.office.rollout(NAME))
         printed = capsys.readouterr().out
         assert "north" in printed
         assert "passed" in printed
