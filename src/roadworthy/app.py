@@ -44,6 +44,7 @@ from roadworthy.rolling import Rolling
 from roadworthy.settings import Settings
 from roadworthy.standing import standing
 from roadworthy.stores import SQLiteStore
+from roadworthy.watching import Watches
 
 SLOW_BATCH = 1.0  # seconds: a batch that took longer is said in the log
 QUIET = 1.0  # seconds between two lines about batches that failed: a full disk must not fill the log as well
@@ -133,6 +134,7 @@ class App:
     home: Home
     settings: Settings
     health: StoreHealth
+    watches: Watches
     served: dict[str, Served] = field(default_factory=dict)
     jobs: Counter[tuple[str, str]] = field(default_factory=Counter)  # runs by job and outcome
     rolling: dict[str, Rolling] = field(default_factory=dict)
@@ -269,7 +271,7 @@ def open_app(home: Home, settings: Settings, *, only: str = "", apart: bool = Fa
     With `apart` facts of much history are made in another process, whose memory goes with it.
     """
     folder = None if settings.store else home.path
-    app = App(home, settings, StoreHealth(home.store, folder, time.monotonic, now))
+    app = App(home, settings, StoreHealth(home.store, folder, time.monotonic, now), Watches(home.store))
     prices = dict(home.store.list(PRICE))
     for system, live in home.store.list(LIVE):
         if only in ("", system):

@@ -1,4 +1,7 @@
-"""The live scheduler: runs what is due beside a server. Every job acquires one table at its contract's cadence."""
+"""The live scheduler: runs what is due beside a server.
+
+A job acquires one table at its contract's cadence, or watches one system at `watch.every`.
+"""
 
 from __future__ import annotations
 
@@ -6,22 +9,25 @@ import logging
 import os
 import time
 from collections.abc import Callable, Iterator
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import replace
+from functools import partial
 from pathlib import Path
 from threading import Event, Thread
 from typing import cast
 
 from roadworthy.app import App, Served
 from roadworthy.core.quality import refresh_every
-from roadworthy.errors import RoadworthyError
+from roadworthy.errors import RoadworthyError, StoreError
 from roadworthy.flows.acquire import Pulled
 from roadworthy.flows.declare import Project
-from roadworthy.flows.jobs import PLACE, Claim, Fenced, job_id, plan, run_due
+from roadworthy.flows.jobs import PLACE, Claim, Fenced, job_id, plan, run_due, watch_id
 from roadworthy.flows.snapshots import SETS, SetName
+from roadworthy.flows.watch import keep
 from roadworthy.home import clock
 from roadworthy.intake import acquire_set, new_rows, refuse
 from roadworthy.stores import SQLiteStore
+from roadworthy.watching import look_apart, tell
 
 LOG = logging.getLogger(__name__)
 LOOK = 1.0  # seconds between looks at what is due
@@ -33,31 +39,15 @@ TOLD = 500  # outcomes that are kept at once: a request waits for them
 def scheduled(app: App) -> Iterator[None]:
     """Run what is due in a thread of its own, until the block ends; then a job that is under way has `STOP` seconds."""
     over = Event()
-
-    def work() -> None:
-        while not over.wait(LOOK):
-            run_what_is_due(app)
-
-    def look() -> None:
-        while not over.wait(LOOK):
-            with suppress(RoadworthyError):  # the store does not answer: the doors say so
-                app.look()
-
-    def roll() -> None:
-        while not over.wait(LOOK):
-            try:
-                app.roll_on()
-            except Exception as error:  # noqa: BLE001  whatever it is, the champion decides on and the next look tries again
-                fields = {"error": error.code if isinstance(error, RoadworthyError) else type(error).__name__}
-                LOG.warning("rollout_look", extra={"fields": fields})
-
     # Threads of their own: a halt, a probe or a rollback must not wait for a table that is pulled for minutes.
-    threads = [
-        Thread(target=look, name="roadworthy-look", daemon=True),
-        Thread(target=roll, name="roadworthy-rollouts", daemon=True),
-    ]
+    works: dict[str, Callable[[], object]] = {
+        "look": app.look, "rollouts": app.roll_on, "watch": partial(run_watches, app),
+    }  # fmt: skip
+    plan_watches(app)
     if plan_jobs(app):
-        threads.append(Thread(target=work, name="roadworthy-scheduler", daemon=True))
+        works["scheduler"] = partial(run_what_is_due, app)
+    threads = [Thread(target=_again, args=(name, work, over), name=f"roadworthy-{name}", daemon=True)
+               for name, work in works.items()]  # fmt: skip
     for thread in threads:
         thread.start()
     try:
@@ -68,6 +58,18 @@ def scheduled(app: App) -> Iterator[None]:
             thread.join(STOP)
         for rolling in app.rolling.values():
             rolling.stop()
+
+
+def _again(name: str, work: Callable[[], object], over: Event) -> None:
+    """Do it every `LOOK` seconds. Whatever goes wrong, decisions go on as they are and the next look tries again."""
+    while not over.wait(LOOK):
+        try:
+            work()
+        except StoreError:  # it does not answer: the doors say so
+            continue
+        except Exception as error:  # noqa: BLE001  see above
+            code = error.code if isinstance(error, RoadworthyError) else type(error).__name__
+            LOG.warning("look_failed", extra={"fields": {"what": name, "error": code}})
 
 
 def plan_jobs(app: App) -> dict[str, int]:
@@ -94,6 +96,31 @@ def run_what_is_due(app: App) -> list[str]:
         return run_due(app.home.store, work, f"process {os.getpid()}", clock)
     except RoadworthyError:
         return []  # the store does not answer: the doors say so, and the next look tries again
+
+
+def plan_watches(app: App) -> None:
+    """Enter a job for each system that is served: the first watch is when a server first opens it."""
+    every = {watch_id(system): served.project.system.watch.every for system, served in app.served.items()}
+    plan(app.home.store, every, clock())
+
+
+def run_watches(app: App) -> list[str]:
+    """Run every watch that is due now; returns the ids of the jobs. What goes wrong stands in the job."""
+    work = {(id := watch_id(system)): _said(app, id, _watch(app, system)) for system in app.served}
+    try:
+        return run_due(app.home.store, work, f"process {os.getpid()}", clock)
+    except RoadworthyError:
+        return []  # as above
+
+
+def _watch(app: App, system: str) -> Callable[[Claim], None]:
+    def work(claim: Claim) -> None:
+        found = look_apart(app.home.path, system)
+        keep(Fenced(app.home.store, claim), found)
+        for lost in tell(app.settings.notify, found, app.home.path.name):
+            LOG.warning("notify", extra={"fields": {"system": system, "lost": lost}})
+
+    return work
 
 
 def _said(app: App, id: str, work: Callable[[Claim], None]) -> Callable[[Claim], None]:

@@ -47,6 +47,7 @@ SETTINGS = (
     Setting(
         "key", "", "Key that callers show as `Authorization: Bearer KEY`; needed off loopback", shortest=32, secret=True
     ),
+    Setting("notify", "", "Where incidents are told: addresses with blanks between, see docs/watching.md"),
     Setting("hosts", "", "More names that the server goes by, with commas between, such as `api.example.com`"),
 )
 
@@ -63,6 +64,7 @@ class Settings:
     max_body: int
     queue: int
     key: str  # not to be shown
+    notify: str
     hosts: str
 
 
@@ -115,5 +117,6 @@ def _settings(values: Mapping[str, str | int]) -> Settings:
         max_body=int(values["max_body"]),
         queue=int(values["queue"]),
         key=str(values["key"]),
+        notify=str(values["notify"]),
         hosts=str(values["hosts"]),
     )

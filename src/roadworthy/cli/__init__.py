@@ -47,6 +47,8 @@ COMMANDS = (
     "outcomes",
     "serve",
     "rollout",
+    "watch",
+    "incidents",
     "halt",
     "trace",
     "lineage",

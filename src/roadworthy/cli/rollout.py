@@ -35,7 +35,7 @@ def rollout(
     folder = home_of(home)
     address = address_of(folder)
     with open_home(folder, writes=False) as opened:
-        system = _system_of_release(opened, name) if verb == "start" else _system(opened, name if verb else what)
+        system = _system_of_release(opened, name) if verb == "start" else system_of(opened, name if verb else what)
     body = {"what": verb, "release": name if verb == "start" else "", "by": by, "why": why}
     if address is not None:
         path = f"/v1/systems/{quote(system, safe='')}/rollout"
@@ -57,7 +57,7 @@ def _here(folder: Path, system: str, what: str, release: str, by: str, why: str)
         return figures(kept, clock())
 
 
-def _system(home: Home, name: str) -> str:
+def system_of(home: Home, name: str) -> str:
     """The system that was meant: the only one, where none was named."""
     known = [system for system, _ in home.store.list(LIVE)]
     if name in known:

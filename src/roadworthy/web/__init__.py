@@ -16,7 +16,7 @@ from litestar.types import ASGIApp, Message, Receive, Scope, Send
 from roadworthy.errors import RoadworthyError
 from roadworthy.web import metrics
 from roadworthy.web.answers import HttpError, error_body, error_headers, explained, json_response, send_json
-from roadworthy.web.api import evidence, reading, rows
+from roadworthy.web.api import evidence, reading, rows, watching
 from roadworthy.web.api.desks import MOUNT, Desks
 from roadworthy.web.app_port import App
 from roadworthy.web.auth import OPEN
@@ -38,7 +38,14 @@ def build(app: App, door: Door | None = None) -> Litestar:
 
     taking = rows.route(app, desks, door)
     made = Litestar(
-        [taking, *reading.routes(app, door), *evidence.routes(app), *metrics.routes(app, desks, door), *routes(app)],
+        [
+            taking,
+            *reading.routes(app, door),
+            *evidence.routes(app),
+            *watching.routes(app),
+            *metrics.routes(app, desks, door),
+            *routes(app),
+        ],
         exception_handlers={Exception: _refuse},
         lifespan=[lifespan],
         openapi_config=None,

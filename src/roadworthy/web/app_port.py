@@ -24,8 +24,25 @@ class Desk(Protocol):
         """One answer a row, in order: 200 when the outcome was taken."""
 
 
+class Watches(Protocol):
+    """What the monitors found, and the incidents."""
+
+    def newest(self, system: str) -> Json:
+        """The newest watch of a system. Raises NotFound."""
+
+    def incidents(self, system: str) -> list[Json]:
+        """The incidents of a system, or of all where none is named."""
+
+    def change(self, id: str, what: str, by: str, why: str) -> Json:
+        """Acknowledge (`ack`) or resolve an incident. Raises NotFound, InputError, Conflict."""
+
+
 class App(Protocol):
     """The house, as the doors see it. Reading is safe from any thread."""
+
+    @property
+    def watches(self) -> Watches:
+        """What the monitors found."""
 
     def systems(self) -> list[str]:
         """The names of the systems that are served."""

@@ -35,6 +35,7 @@ def document(schemas: Mapping[str, Json]) -> Json:
         "get": _get("A release held against its gates; `?hook=flagger` makes the status tell", "Gates", release),
         "post": _get("The same for a webhook: 200 when it passes, else 412", "Gates", release),
     }
+    paths |= _watching()
     paths["/livez"] = {"get": _get("The process answers", "Status")}
     paths["/readyz"] = {"get": _get("Decisions can be taken now", "Status")}
     paths["/metrics"] = {
@@ -116,6 +117,16 @@ def _rollout(system: str) -> Json:
     } | {"summary": f"How a release of {system} takes over, step by step"}
 
 
+def _watching() -> Json:
+    body = {"required": True, "content": _json(_of("what by", what=_TEXT, by=_TEXT, why=_TEXT))}
+    change = _get("Acknowledge (`ack`) or `resolve` one", "Incident", [_parameter("id", "path")])
+    return {
+        "/v1/watch/{system}": {"get": _get("The newest watch", "Watch", [_parameter("system", "path")])},
+        "/v1/incidents": {"get": _get("All incidents, those that are not resolved first", "Incidents")},
+        "/v1/incidents/{id}": {"post": {**change, "requestBody": body}},
+    }
+
+
 def _of(required: str, **properties: Json) -> Json:
     return {"type": "object", "required": required.split(), "properties": properties}
 
@@ -159,6 +170,12 @@ _SHARED: Json = {
                  waivers={"type": "array"}, evidence=_OBJECT),
     "Evidence": _of("system release documents gates", system=_TEXT, release=_TEXT,
                     documents={"type": "array", "items": _OBJECT}, gates=_OBJECT),
+    "Watch": _of("system release from until decisions findings", system=_TEXT, release=_TEXT, until=_TEXT,
+                 decisions={"type": "integer"}, findings={"type": "array", "items": _OBJECT}, **{"from": _TEXT}),
+    "Incident": _of("id system cause owner opened_at state findings history", id=_TEXT, system=_TEXT, cause=_TEXT,
+                    owner=_TEXT, opened_at=_TEXT, state={"enum": ["open", "acknowledged", "resolved"]},
+                    findings={"type": "array", "items": _OBJECT}, history={"type": "array", "items": _OBJECT}),
+    "Incidents": _of("incidents", incidents={"type": "array", "items": _ref("Incident")}),
     "Rollout": _of("rollout system state step share", rollout=_TEXT, system=_TEXT, state=_TEXT,
                    step={"type": "integer"}, share={"type": "number"}, waits_for={"type": "array", "items": _TEXT}),
     "Error": _of("error", error=_of("code message", code=_TEXT, message=_TEXT, hint=_TEXT,
