@@ -31,8 +31,10 @@ from roadworthy.flows.decide import Desk, Taken, as_it_came
 from roadworthy.flows.declare import Project
 from roadworthy.flows.gate import in_rehearsal
 from roadworthy.flows.rehearse_rollout import Rollout, begin, challenged, give_up, look, observe
+from roadworthy.flows.rehearse_watch import Tick, Watcher, watch
 from roadworthy.flows.releases import Draft, rule_release
 from roadworthy.flows.train import Examples, TrainFunction, fit
+from roadworthy.flows.watch import usual_metrics
 from roadworthy.flows.world import World
 from roadworthy.ports import Loader, Store, Views
 
@@ -67,6 +69,7 @@ class Diary:
     trainings: list[dict[str, Any]] = field(default_factory=list)
     releases: list[tuple[int, Draft]] = field(default_factory=list)  # (from when, what)
     rollouts: list[Rollout] = field(default_factory=list)
+    watcher: Watcher = field(default_factory=Watcher)
     rejections: int = 0
     repeats: int = 0
     digest: record.LogDigest = field(default_factory=record.LogDigest)
@@ -87,6 +90,7 @@ class Rehearsal:
     cases: list[Case] = field(default_factory=list)  # opened since the last tick
     begun: deque[tuple[int, Future[Draft]]] = field(default_factory=deque)  # since when, and the model to come
     fault: str = ""  # planted in the second challenger
+    rejected: int = 0  # rows, up to the last watch
 
     def run(self, progress: Progress) -> Diary:
         """Go through all days; returns what happened."""
@@ -99,6 +103,7 @@ class Rehearsal:
             self._review(end)
             self._reprice()
             self._roll(end)
+            self._watch(end)
             self._release(end)
             if self._training_due(day - first + 1):
                 self._train(end)
@@ -195,6 +200,24 @@ class Rehearsal:
         recent = [gains for gains in self.diary.gains[-PRICE_DAYS:] if np.isfinite(gains).any()]
         if reviewers is not None and recent:
             self.desk.price = shadow_price(np.concatenate(recent), len(recent), reviewers.capacity)
+
+    def _watch(self, now: int) -> None:
+        """One look of the monitors, when it is due."""
+        diary, system = self.diary, self.project.system
+        if not diary.watcher.due(now, system.watch.every):
+            return
+
+        def labels(rows: Ints) -> Floats:
+            settled = np.fromiter((final is not None for final in diary.final[rows]), np.bool_, len(rows))
+            return np.where(self._shown(rows) & settled, self.world.labels(rows, now), np.nan)
+
+        watch(diary.watcher, Tick(
+            now, self.world, diary.action, diary.final, diary.probability, diary.propensity, diary.by_release, labels,
+            self.desk.release, len(diary.releases) - 1, self.project.contracts["input"],
+            usual_metrics(diary.releases[-1][1].evidence.get("metrics", {})), diary.rejections - self.rejected,
+            (diary.worked_a_day[-1], diary.expired_a_day[-1]) if diary.worked_a_day else None,
+        ))  # fmt: skip
+        self.rejected = diary.rejections
 
     def _training_due(self, days: int) -> bool:
         since = days * DAY - self.project.system.training.first

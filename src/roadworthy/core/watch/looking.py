@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 import msgspec
 import numpy as np
 
 from roadworthy.core.contract import Contract
+from roadworthy.core.gates import FAIL
 from roadworthy.core.sequential.betting import Bets
 from roadworthy.core.system import DAY
 from roadworthy.core.watch import business, cost, data, fairness, operational, pages, performance
@@ -56,6 +58,7 @@ def look(
         out += [unknown(name, MONITORS[name].kind, "probability", RULED)
                 for name in ("performance", "discrimination", "estimated_performance", "value")]  # fmt: skip
     alarms, found = pages.look(state.alarms, streams, period.until - period.since, period.system.watch)
+    found = _explained(found, period)
     groups, unfair = fairness.look(state.groups, contract, period)
     out = [*found, *out, data.volume(period)]
     if period.model:
@@ -64,6 +67,16 @@ def look(
     out += [business.value_per_day(period, usual), *filter(None, (business.queue(period), business.overrides(period)))]
     after = msgspec.structs.replace(state, until=period.until, alarms=alarms, groups=groups)
     return after, [*out, *unfair]
+
+
+def _explained(found: list[Finding], period: Period) -> list[Finding]:
+    """The same, with the segments that are worst where outcomes are not what was promised."""
+    named = {"performance", "discrimination", "value"}
+    if not any(each.verdict == FAIL and each.monitor in named for each in found):
+        return found
+    worst = performance.segments(period)
+    return [replace(each, explain=(*each.explain, *worst)) if each.verdict == FAIL and each.monitor in named else each
+            for each in found]  # fmt: skip
 
 
 def _money(state: State, period: Period, out: list[Finding]) -> list[Stream]:

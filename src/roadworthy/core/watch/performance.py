@@ -57,7 +57,7 @@ def real(period: Period) -> Stream:
     unit = float(promised.mean()) if len(seen) and promised.any() else 1.0
     return Stream("performance", "log loss", values - part * promised, 0.0, -(LEAST_SURPRISE + part) / MOST_SURPRISE,
                   1.0, unit, part, "log loss over what the probabilities promise, as a part of it", coverage(period),
-                  part, weak(period, seen))  # fmt: skip
+                  part)  # fmt: skip
 
 
 def discrimination(period: Period) -> Stream:
@@ -71,7 +71,7 @@ def discrimination(period: Period) -> Stream:
     values = (y - p) * (0.5 - place_of(p)) - part * p
     unit = float(p.mean()) if len(seen) and p.any() else 1.0
     return Stream("discrimination", "true outcomes", values, 0.0, -0.5 - part, 1.0, unit, part,
-                  "how far true outcomes sink in the ranking", coverage(period), part, weak(period, seen))  # fmt: skip
+                  "how far true outcomes sink in the ranking", coverage(period), part)  # fmt: skip
 
 
 def place_of(p: Floats) -> Floats:
@@ -92,8 +92,9 @@ def surprise(p: Floats, y: Floats) -> tuple[Floats, Floats]:
     return (y - p) * (np.log1p(-cut) - np.log(cut)) / MOST_SURPRISE, promised / MOST_SURPRISE
 
 
-def weak(period: Period, seen: Decided) -> tuple[str, ...]:
+def segments(period: Period) -> tuple[str, ...]:
     """The segments in which the outcomes are furthest from their probabilities, found and confirmed."""
+    seen = settled(period)
     if seen.label.sum() < POSITIVES or len(seen) < SEARCHED:
         return ()
     decision = period.system.decision
