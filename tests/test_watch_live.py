@@ -5,6 +5,10 @@ from __future__ import annotations
 import asyncio
 import json
 import shutil
+import socketserver
+import threading
+from contextlib import contextmanager
+from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 
 import httpx
 import numpy as np
@@ -14,15 +18,19 @@ from small_world import DAY, START, make_place, rehearsed_home
 from roadworthy.app import open_app
 from roadworthy.cli import run
 from roadworthy.core.batch import times
+from roadworthy.core.watch.finding import Finding
+from roadworthy.core.watch.incidents import taken_in
 from roadworthy.flows.jobs import jobs, watch_id
-from roadworthy.flows.watch import incidents, newest
+from roadworthy.flows.watch import Looked, incidents, newest
 from roadworthy.home import clock, open_home
 from roadworthy.scheduler import plan_watches, run_watches
 from roadworthy.settings import read
+from roadworthy.watching import tell_of
 from roadworthy.web import build
 
 NAME = "card-fraud"
 BY = ("--by", "ann@example.com")
+APPRISE = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # what Apprise imports
 
 
 @pytest.fixture(scope="module")
@@ -122,3 +130,92 @@ def test_the_scheduler_watches_at_its_time_and_http_shows_it(home):
         assert again.status_code == 409
         described = asyncio.run(ask(app, "GET", "/openapi.json")).json()["paths"]
         assert {"/v1/watch/{system}", "/v1/incidents", "/v1/incidents/{id}"} <= set(described)
+
+
+class Mailbox(socketserver.StreamRequestHandler):
+    """As much of an SMTP server as takes one mail."""
+
+    def handle(self):
+        """Answer every command; keep what comes after DATA."""
+        self.wfile.write(b"220 ready\r\n")
+        while line := self.rfile.readline().strip().upper():
+            if line == b"DATA":
+                self.wfile.write(b"354 go on\r\n")
+                lines = iter(self.rfile.readline, b".\r\n")
+                self.server.mails.append(b"".join(lines).decode())
+            self.wfile.write(b"221 bye\r\n" if line == b"QUIT" else b"250 ok\r\n")
+            if line == b"QUIT":
+                return
+
+
+@contextmanager
+def taking_mail():
+    """A server for mail on this machine, and what it was sent."""
+    with socketserver.TCPServer(("127.0.0.1", 0), Mailbox) as server:
+        server.mails = []
+        thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+        thread.start()
+        yield server.server_address[1], server.mails
+        server.shutdown()
+        thread.join()
+
+
+class Hook(BaseHTTPRequestHandler):
+    """Keeps what is posted."""
+
+    def do_POST(self):
+        """Take it."""
+        body = self.rfile.read(int(self.headers["Content-Length"]))
+        self.server.posted.append((self.headers["Content-Type"], json.loads(body)))
+        self.send_response(200)
+        self.send_header("Content-Length", "0")
+        self.end_headers()
+
+    def log_message(self, *_):
+        """Say nothing."""
+
+
+@contextmanager
+def hooked():
+    """A server for webhooks on this machine, and what it was sent."""
+    server = ThreadingHTTPServer(("127.0.0.1", 0), Hook)
+    server.daemon_threads, server.posted = True, []
+    thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.01})
+    thread.start()
+    yield server.server_address[1], server.posted
+    server.shutdown()
+    server.server_close()
+    thread.join()
+
+
+def opened_incident():
+    """A look that opened one incident."""
+    finding = Finding("errors", "operational", "decisions", "fail", pages=True, why="3 % have no score").plain()
+    found = taken_in([], [finding], "payments", "oncall@example.com", "2026-03-01T00:00:00Z")
+    return Looked({"findings": [finding]}, found, [], [])
+
+
+@APPRISE
+def test_an_incident_is_told_by_webhook_mail_and_apprise():
+    """Each address gets the incident once: the event, or title and text with the runbook, to `on_call`."""
+    with hooked() as (port, posted), taking_mail() as (mail, mails):
+        addresses = f"http://127.0.0.1:{port}/x smtp://127.0.0.1:{mail}?from=rw@example.com json://127.0.0.1:{port}"
+        assert tell_of(addresses, opened_incident(), "home") == []
+    event, by_apprise = posted
+    assert (event[0], event[1]["type"]) == ("application/cloudevents+json", "io.github.roadworthy.incident.opened")
+    assert event[1]["data"]["cause"] == "service level"
+    assert by_apprise[1]["title"] == "payments: service level (payments-1)"
+    assert "To: oncall@example.com" in mails[0]
+    assert "What may be done" in mails[0]
+
+
+@APPRISE
+def test_what_cannot_be_told_is_said_and_stops_nothing():
+    """A server that is gone, a mail without a sender, an unknown service: each says why, and no look fails."""
+    with hooked() as (port, _):
+        gone = port
+    addresses = f"http://127.0.0.1:{gone}/ smtp://127.0.0.1:{gone}?from=a@b.c smtp://127.0.0.1 nothing://x"
+    said = tell_of(addresses, opened_incident(), "home")
+    assert ["did not answer" in said[0], "did not take the mail" in said[1], "from=" in said[2]] == [True] * 3
+    assert "nothing" in said[3]
+    assert tell_of("", opened_incident(), "home") == []

@@ -27,7 +27,7 @@ from roadworthy.flows.watch import keep
 from roadworthy.home import clock
 from roadworthy.intake import acquire_set, new_rows, refuse
 from roadworthy.stores import SQLiteStore
-from roadworthy.watching import look_apart, tell
+from roadworthy.watching import look_apart, tell_of
 
 LOG = logging.getLogger(__name__)
 LOOK = 1.0  # seconds between looks at what is due
@@ -117,7 +117,7 @@ def _watch(app: App, system: str) -> Callable[[Claim], None]:
     def work(claim: Claim) -> None:
         found = look_apart(app.home.path, system)
         keep(Fenced(app.home.store, claim), found)
-        for lost in tell(app.settings.notify, found, app.home.path.name):
+        for lost in tell_of(app.settings.notify, found, app.home.path.name):
             LOG.warning("notify", extra={"fields": {"system": system, "lost": lost}})
 
     return work

@@ -8,11 +8,12 @@ from pathlib import Path
 from typing import Any
 
 from roadworthy.core.quality import latest_allowed, refresh_every
-from roadworthy.errors import NotFound, nearest
+from roadworthy.errors import InputError, NotFound, nearest
 from roadworthy.flows.declare import Project
-from roadworthy.flows.notify import event, send
+from roadworthy.flows.notify import event
 from roadworthy.flows.releases import LIVE, load_release
 from roadworthy.flows.snapshots import SETS
+from roadworthy.flows.telling import Message, tell
 from roadworthy.flows.watch import Asked, Looked, change_incident, incidents, keep, looked, newest
 from roadworthy.home import Home, clock, now, open_home
 from roadworthy.models import loader
@@ -87,12 +88,24 @@ def tables_of(home: Home, project: Project) -> list[dict[str, object]]:
     return out
 
 
-def tell(url: str, looked: Looked, source: str) -> list[str]:
-    """Tell of each incident that a look opened; why it did not arrive, for those that did not."""
-    if not url:
-        return []
-    return [lost for id, body in looked.opened if (lost := send(url, _event(id, body, source)))]
+def tell_of(addresses: str, found: Looked, source: str) -> list[str]:
+    """Tell each address of each incident that a look opened; why it did not arrive, where it did not."""
+    lost = []
+    for id, body in found.opened:
+        message = _message(id, body, source)
+        for address in addresses.split():
+            try:
+                lost.append(tell(address, message))
+            except InputError as wrong:
+                lost.append(str(wrong))
+    return [each for each in lost if each]
 
 
-def _event(id: str, body: dict[str, Any], source: str) -> dict[str, Any]:
-    return event(OPENED, id, source, body["system"], body["opened_at"], {"id": id, **body})
+def _message(id: str, body: dict[str, Any], source: str) -> Message:
+    """An incident for programs and for people."""
+    made = event(OPENED, id, source, body["system"], body["opened_at"], {"id": id, **body})
+    lines = [f"{each['monitor']} ({each['about']}): {each['why']}" for each in body["findings"]]
+    for monitor, book in body["runbook"].items():
+        lines += ["", f"{monitor}: {book['means']}", f"Look at: {book['look']}", f"What may be done: {book['may']}"]
+    lines += ["", f"roadworthy incidents ack {id} --by NAME"]
+    return Message(made, f"{body['system']}: {body['cause']} ({id})", "\n".join(lines), body["owner"])

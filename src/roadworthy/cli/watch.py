@@ -6,13 +6,14 @@ from typing import Annotated, Any
 
 import numpy as np
 from cyclopts import Parameter
+from rich.console import Console
 
-from roadworthy.cli.output import HomeFolder, Json, home_of, print_json, say, table
+from roadworthy.cli.output import HomeFolder, Json, home_of, print_json, say, settings, table
 from roadworthy.cli.rollout import system_of
 from roadworthy.errors import InputError
 from roadworthy.flows.watch import Looked
 from roadworthy.home import open_home
-from roadworthy.watching import run_watch
+from roadworthy.watching import run_watch, tell_of
 
 COLOURS = {"fail": "yellow", "not enough data": "dim", "pass": "green"}
 
@@ -27,6 +28,9 @@ def watch(
     times = [_time("--from", since), _time("--until", until)]
     with open_home(home_of(home)) as opened:
         looked = run_watch(opened, system_of(opened, system), since=times[0], until=times[1])
+        lost = tell_of(settings().notify, looked, opened.path.name)
+    for each in lost:
+        Console(stderr=True, highlight=False, soft_wrap=True).print(f"not told: {each}", style="yellow", markup=False)
     if json:
         print_json({**looked.document, "incidents": [{"id": id, **body} for id, body in looked.incidents]})
     else:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 
-import duckdb
 import numpy as np
 
 from roadworthy.core.batch import Batch, Column, Floats, missing
@@ -12,6 +11,7 @@ from roadworthy.core.contract import Contract
 from roadworthy.core.system import Kpi
 from roadworthy.flows.declare_goals import DECISIONS
 from roadworthy.flows.declare_sql import COLUMN_TYPES
+from roadworthy.tables.engine import duckdb
 
 
 def brought_by(

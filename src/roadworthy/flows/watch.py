@@ -23,6 +23,7 @@ from roadworthy.core.watch.period import Period, Usual
 from roadworthy.errors import InputError, NotFound, nearest
 from roadworthy.flows.decide import iso
 from roadworthy.flows.releases import DOCUMENT
+from roadworthy.flows.watch_kpis import kpis
 from roadworthy.flows.watch_log import WEEK, WEEKS, Marks, followed, newest_row, read_period
 from roadworthy.flows.watch_models import concept_drift, drift, estimated_ranking
 from roadworthy.ports import Store
@@ -123,8 +124,8 @@ def _to_keep(
 
 
 def _models(period: Period, contract: Contract, usual: Usual) -> list[Finding]:
-    """Findings that rest on classifiers."""
-    found = [drift(period, contract)]
+    """Findings that rest on classifiers and on DuckDB."""
+    found = [drift(period, contract), *kpis(period, contract)]
     return [*found, estimated_ranking(period, contract, usual), concept_drift(period)] if period.model else found
 
 
