@@ -97,11 +97,9 @@ def show_rollouts(rollouts: list[dict[str, Any]]) -> None:
 
 def show_watch(watch: dict[str, Any]) -> None:
     """The pages of the watch with their days, and what else failed."""
+    pages = f"{len(watch['pages'])} page{'' if len(watch['pages']) == 1 else 's'}"
     shown = ", ".join(f"{name} {count}" for name, count in watch["shown"].items())
-    say(
-        f"  watch     {watch['looks']} looks, {len(watch['pages'])} pages"
-        + (f"; shown on so many: {shown}" if shown else "")
-    )
+    say(f"  watch     {watch['looks']} looks, {pages}" + (f"; shown on so many: {shown}" if shown else ""))
     rows = [[f"  {each['at'][:10]}", each["until"][:10], ", ".join(each["monitors"]), each["why"]]
             for each in watch["pages"]]  # fmt: skip
     if rows:
