@@ -103,7 +103,7 @@ class Rehearsal:
             self._review(end)
             self._reprice()
             self._roll(end)
-            self._watch(end)
+            _watch(self, end)
             self._release(end)
             if self._training_due(day - first + 1):
                 self._train(end)
@@ -184,10 +184,11 @@ class Rehearsal:
 
         None does before `earliest`: the rows up to then are decided already.
         """
-        row, known, value, was = self.world.versions(rows[self._shown(rows)])
+        row, known, value, was = self.world.versions(rows[self.shown(rows)])
         self.desk.views.learn(self.world.rows.take(row), self.world.at[row], np.maximum(known, earliest), value, was)
 
-    def _shown(self, rows: Ints) -> Bools:
+    def shown(self, rows: Ints) -> Bools:
+        """Whether the action that was taken lets the outcome of each row be seen."""
         actions = self.diary.action[rows]
         shown = np.zeros(len(rows), np.bool_)
         for action in self.project.system.decision.reveals:
@@ -200,24 +201,6 @@ class Rehearsal:
         recent = [gains for gains in self.diary.gains[-PRICE_DAYS:] if np.isfinite(gains).any()]
         if reviewers is not None and recent:
             self.desk.price = shadow_price(np.concatenate(recent), len(recent), reviewers.capacity)
-
-    def _watch(self, now: int) -> None:
-        """One look of the monitors, when it is due."""
-        diary, system = self.diary, self.project.system
-        if not diary.watcher.due(now, system.watch.every):
-            return
-
-        def labels(rows: Ints) -> Floats:
-            settled = np.fromiter((final is not None for final in diary.final[rows]), np.bool_, len(rows))
-            return np.where(self._shown(rows) & settled, self.world.labels(rows, now), np.nan)
-
-        watch(diary.watcher, Tick(
-            now, self.world, diary.action, diary.final, diary.probability, diary.propensity, diary.by_release, labels,
-            self.desk.release, len(diary.releases) - 1, self.project.contracts["input"],
-            usual_metrics(diary.releases[-1][1].evidence.get("metrics", {})), diary.rejections - self.rejected,
-            (diary.worked_a_day[-1], diary.expired_a_day[-1]) if diary.worked_a_day else None,
-        ))  # fmt: skip
-        self.rejected = diary.rejections
 
     def _training_due(self, days: int) -> bool:
         since = days * DAY - self.project.system.training.first
@@ -282,7 +265,7 @@ class Rehearsal:
 
         def outcomes(rows: Ints) -> tuple[Bools, Floats, Floats]:
             settled = np.fromiter((final is not None for final in self.diary.final[rows]), np.bool_, len(rows))
-            return self._shown(rows) & settled, self.diary.propensity[rows], self.world.labels(rows, now)
+            return self.shown(rows) & settled, self.diary.propensity[rows], self.world.labels(rows, now)
 
         look(rollout, self.desk, now, outcomes)
         if not rollout.running:
@@ -311,10 +294,29 @@ class Rehearsal:
             raise InputError("nothing has been decided that could be learned from")
         rows = np.concatenate([rows for rows, _ in used])
         settled = np.fromiter((final is not None for final in self.diary.final[rows]), np.bool_, len(rows))
-        labels = np.where(self._shown(rows) & settled, self.world.labels(rows, now), np.nan)
+        labels = np.where(self.shown(rows) & settled, self.world.labels(rows, now), np.nan)
         stands_for = np.rint(1 / np.where(self.diary.propensity[rows] > 0, self.diary.propensity[rows], 1.0))
         facts = concat([facts for _, facts in used])
         return Examples(self.world.rows.take(rows), facts, self.world.at[rows], labels, stands_for.astype(np.int64))
+
+
+def _watch(rehearsal: Rehearsal, now: int) -> None:
+    """One look of the monitors, when it is due."""
+    diary, system = rehearsal.diary, rehearsal.project.system
+    if not diary.watcher.due(now, system.watch.every):
+        return
+
+    def labels(rows: Ints) -> Floats:
+        settled = np.fromiter((final is not None for final in diary.final[rows]), np.bool_, len(rows))
+        return np.where(rehearsal.shown(rows) & settled, rehearsal.world.labels(rows, now), np.nan)
+
+    watch(diary.watcher, Tick(
+        now, rehearsal.world, diary.action, diary.final, diary.probability, diary.propensity, diary.by_release, labels,
+        rehearsal.desk.release, len(diary.releases) - 1, rehearsal.project.contracts["input"],
+        usual_metrics(diary.releases[-1][1].evidence.get("metrics", {})), diary.rejections - rehearsal.rejected,
+        (diary.worked_a_day[-1], diary.expired_a_day[-1]) if diary.worked_a_day else None,
+    ))  # fmt: skip
+    rehearsal.rejected = diary.rejections
 
 
 def verdicts(project: Project, world: World, rows: Ints, draws: Floats, accuracy: float) -> Column:
