@@ -101,7 +101,9 @@ def test_keys_that_nothing_enforces_are_said_to_be_so() -> None:
     full = next(text for info, _, text in blocks(page) if info == "yaml system")
     found = {line.path for line in read_files(files_of_the_example(full), "document").system.unenforced}
     rows = re.findall(r"^\| `([\w.\[\]]+)`.*\*not yet\*", page.read_text(), flags=re.MULTILINE)
-    said = {re.split(r"[.\[]", row)[0] if row.split(".")[0] not in {"owner", "decision"} else row for row in rows}
+    said = {
+        re.split(r"[.\[]", row)[0] if row.split(".")[0] not in {"owner", "decision", "watch"} else row for row in rows
+    }
     assert {path if path in said else re.split(r"[.\[]", path)[0] for path in found} == said
 
 
@@ -126,12 +128,12 @@ def test_every_key_of_the_full_example_is_explained() -> None:
         first, *others = re.findall(r"`([^`]+)`", cell)
         said |= {first, *(first.rsplit(".", 1)[0] + other for other in others)}
     found = {key for each in shown for key in keys(each)}
-    assert {re.sub(r"^(value|kpis)\.(?!currency)\w+", name_of_many, key) for key in found} == said
+    assert {re.sub(r"^(value|kpis|watch\.bounds)\.(?!currency)\w+", name_of_many, key) for key in found} == said
 
 
 def name_of_many(match: re.Match[str]) -> str:
     """What the documents write for a name that the user chooses."""
-    return {"value": "value.ACTION", "kpis": "kpis.NAME"}[match[1]]
+    return {"value": "value.ACTION", "kpis": "kpis.NAME", "watch.bounds": "watch.bounds.MONITOR"}[match[1]]
 
 
 def keys(value: object, path: str = "") -> Iterator[str]:

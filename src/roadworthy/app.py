@@ -50,6 +50,7 @@ from roadworthy.rolling import Rolling
 from roadworthy.settings import Settings
 from roadworthy.standing import standing
 from roadworthy.stores import SQLiteStore
+from roadworthy.watching import Watches
 
 SLOW_BATCH = 1.0  # seconds: a batch that took longer is said in the log
 CATCH_UP = 5  # times that a desk which is warmed up learns what was decided meanwhile, before it takes over
@@ -162,6 +163,7 @@ class App:
     settings: Settings
     health: StoreHealth
     ring: Keyring
+    watches: Watches
     apart: bool = False  # facts of much history are made in another process, whose memory goes with it
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)  # by system: the live release, and why not
     served: dict[str, Served] = field(default_factory=dict)
@@ -324,7 +326,7 @@ def open_app(home: Home, settings: Settings, *, only: str = "", apart: bool = Fa
     folder = None if settings.store else home.path
     ring = Keyring(home.store, home.environment)
     ring.refresh()
-    app = App(home, settings, StoreHealth(home.store, folder, time.monotonic, now), ring, apart)
+    app = App(home, settings, StoreHealth(home.store, folder, time.monotonic, now), ring, Watches(home), apart)
     for system, live in home.store.list(LIVE):
         if only in ("", system):
             _open(app, system, live["digest"])

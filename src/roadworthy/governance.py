@@ -33,6 +33,7 @@ from roadworthy.flows.releases import (
     checked,
     find_release,
 )
+from roadworthy.flows.telling import Message, tell
 from roadworthy.home import Home, now
 from roadworthy.settings import read
 
@@ -184,11 +185,14 @@ def _request(home: Home, place: Place, case: Case, said: Said) -> Told:
     evidence = approvals.evidence_of(home.store, case.digest)
     data = {"release": case.digest, "system": case.manifest.system, "environment": home.environment,
             "by": place.actor.name, "approvers": list(case.approvers), "evidence": evidence}  # fmt: skip
-    url = read(os.environ).notify
+    addresses = read(os.environ).notify.split()
     id = f"{change['system']}/{change['number']}"
-    message = notify.event(notify.ASKED, id, f"/roadworthy/{home.environment}", case.digest, place.at, data)
-    failed = notify.send(url, message) if url else ""
-    told = "nobody: ROADWORTHY_NOTIFY is not set" if not url else f"not told: {failed}" if failed else "told"
+    event = notify.event(notify.ASKED, id, f"/roadworthy/{home.environment}", case.digest, place.at, data)
+    title = f"{case.manifest.system}: {place.actor.name} asks for the approval of release {case.digest[:SHORT]}"
+    text = f"In {home.environment}: roadworthy approve {case.digest[:SHORT]}\n\n{_why(said)}"
+    message = Message(event, title, text, ", ".join(case.approvers))
+    failed = "; ".join(lost for address in addresses if (lost := tell(address, message)))
+    told = "nobody: ROADWORTHY_NOTIFY is not set" if not addresses else f"not told: {failed}" if failed else "told"
     return {**change, "approvers": list(case.approvers), "evidence": evidence, "notified": told}
 
 

@@ -1,4 +1,7 @@
-"""The live scheduler: runs what is due beside a server. Every job acquires one table at its contract's cadence."""
+"""The live scheduler: runs what is due beside a server.
+
+A job acquires one table at its contract's cadence, or watches one system at `watch.every`.
+"""
 
 from __future__ import annotations
 
@@ -18,11 +21,13 @@ from roadworthy.core.quality import refresh_every
 from roadworthy.errors import RoadworthyError, StoreError
 from roadworthy.flows.acquire import Pulled
 from roadworthy.flows.declare import Project
-from roadworthy.flows.jobs import PLACE, Claim, Fenced, job_id, plan, run_due
+from roadworthy.flows.jobs import PLACE, Claim, Fenced, job_id, plan, run_due, watch_id
 from roadworthy.flows.snapshots import SETS, SetName
+from roadworthy.flows.watch import keep
 from roadworthy.home import clock
 from roadworthy.intake import acquire_set, new_rows, refuse
 from roadworthy.stores import SQLiteStore
+from roadworthy.watching import look_apart, tell_of
 
 LOG = logging.getLogger(__name__)
 LOOK = 1.0  # seconds between looks at what is due
@@ -36,7 +41,10 @@ def scheduled(app: App) -> Iterator[None]:
     over = Event()
     # Threads of their own: a halt, a probe or a rollback must not wait for a table that is pulled for minutes, nor for
     # views that are built anew.
-    works: dict[str, Callable[[], object]] = {"look": app.look, "follow": app.follow, "rollouts": app.roll_on}
+    works: dict[str, Callable[[], object]] = {
+        "look": app.look, "follow": app.follow, "rollouts": app.roll_on, "watch": partial(run_watches, app),
+    }  # fmt: skip
+    plan_watches(app)
     if plan_jobs(app):
         works["scheduler"] = partial(run_what_is_due, app)
     threads = [Thread(target=_again, args=(name, work, over), name=f"roadworthy-{name}", daemon=True)
@@ -89,6 +97,31 @@ def run_what_is_due(app: App) -> list[str]:
         return run_due(app.home.store, work, f"process {os.getpid()}", clock)
     except RoadworthyError:
         return []  # the store does not answer: the doors say so, and the next look tries again
+
+
+def plan_watches(app: App) -> None:
+    """Enter a job for each system that is served: the first watch is when a server first opens it."""
+    every = {watch_id(system): served.project.system.watch.every for system, served in app.served.items()}
+    plan(app.home.store, every, clock())
+
+
+def run_watches(app: App) -> list[str]:
+    """Run every watch that is due now; returns the ids of the jobs. What goes wrong stands in the job."""
+    work = {(id := watch_id(system)): _said(app, id, _watch(app, system)) for system in app.served}
+    try:
+        return run_due(app.home.store, work, f"process {os.getpid()}", clock)
+    except RoadworthyError:
+        return []  # as above
+
+
+def _watch(app: App, system: str) -> Callable[[Claim], None]:
+    def work(claim: Claim) -> None:
+        found = look_apart(app.home.path, system)
+        keep(Fenced(app.home.store, claim), found)
+        for lost in tell_of(app.settings.notify, found, app.home.path.name):
+            LOG.warning("notify", extra={"fields": {"system": system, "lost": lost}})
+
+    return work
 
 
 def _said(app: App, id: str, work: Callable[[Claim], None]) -> Callable[[Claim], None]:

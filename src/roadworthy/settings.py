@@ -47,7 +47,11 @@ SETTINGS = (
     Setting("key", "", "Key of whoever types commands; `roadworthy key create` makes one", shortest=32, secret=True),
     Setting("environment", "", "Environment that a new home is made for, such as `stage`; nothing for `dev`"),
     Setting("environments", "", "Where releases can be promoted to: `NAME=HOME`, with semicolons between"),
-    Setting("notify", "", "URL that is told, as a CloudEvent, when somebody's approval is asked for"),
+    Setting(
+        "notify",
+        "",
+        "Where incidents and requests for approval are told: see docs/watching.md",
+    ),
     Setting("hosts", "", "More names that the server goes by, with commas between, such as `api.example.com`"),
 )
 

@@ -68,6 +68,8 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {  # by the group in which `--help` 
         "score": "batch decisions, through the same path as the live ones",
         "outcomes": "what turned out to be true, joined to the decisions it is about",
         "trace": "one decision, and everything that led to it",
+        "watch": "the monitors of a system over a period, those that page first",
+        "incidents": "what a watch opened; take one, or end it",
         "halt": "stop a system at once, or lift the halt",
         "profile": "what the columns of files hold, counted over fixed bins in one pass",
         "drift": "whether a window of rows differs from a reference, and in which columns",

@@ -84,6 +84,7 @@ def show(result: dict[str, Any]) -> None:
         say(f"  total if reviewers are right in   {'   '.join(spread)}")
     show_trainings(result["trainings"])
     show_rollouts(result["rollouts"])
+    show_watch(result["watch"])
     for assumption in result["assumptions"]:
         say(f"  * {assumption}", "dim")
     say(f"  log {result['log_digest']}")
@@ -110,6 +111,17 @@ def show_rollouts(rollouts: list[dict[str, Any]]) -> None:
     ]  # fmt: skip
     if rows:
         table(["  rollout", "release", "", "days", "in the shadow", ""], rows, right=(3, 4))
+
+
+def show_watch(watch: dict[str, Any]) -> None:
+    """The pages of the watch with their days, and what else failed."""
+    pages = f"{len(watch['pages'])} page{'' if len(watch['pages']) == 1 else 's'}"
+    shown = ", ".join(f"{name} {count}" for name, count in watch["shown"].items())
+    say(f"  watch     {watch['looks']} looks, {pages}" + (f"; shown on so many: {shown}" if shown else ""))
+    rows = [[f"  {each['at'][:10]}", each["until"][:10], ", ".join(each["monitors"]), each["why"]]
+            for each in watch["pages"]]  # fmt: skip
+    if rows:
+        table(["  paged", "until", "monitors", ""], rows)
 
 
 def _way(rollout: dict[str, Any]) -> str:

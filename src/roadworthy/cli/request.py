@@ -9,7 +9,7 @@ from roadworthy.cli.output import HomeFolder, Json, home_of, say
 def request(
     release: Release = "", *, of: Of = "", why: Why = "", by: By = "", home: HomeFolder = None, json: Json = False
 ) -> None:
-    """Ask the approvers of a system for their approval; the URL of the setting `notify` is told."""
+    """Ask the approvers of a system for their approval; the addresses of the setting `notify` are told."""
     folder = home_of(home)
     told = do(folder, "request", waiting(folder, release, of), by, {"why": why})
     show(told, "is asked for", json=json)

@@ -38,7 +38,7 @@ def rollout(
         raise InputError(f"`rollout {verb}` needs --why TEXT")
     folder = home_of(home)
     with open_home(folder, writes=False) as opened:
-        system = _system_of_release(opened, name) if verb == "start" else _system(opened, name if verb else what)
+        system = _system_of_release(opened, name) if verb == "start" else system_of(opened, name if verb else what)
     path = f"/v1/systems/{quote(system, safe='')}/rollout"
     if verb:
         release = name if verb == "start" else ""
@@ -62,7 +62,7 @@ def _look(opened: Home, system: str) -> dict[str, Any]:
     return figures(kept, clock())
 
 
-def _system(home: Home, name: str) -> str:
+def system_of(home: Home, name: str) -> str:
     """The system that was meant: the only one, where none was named."""
     known = [system for system, _ in home.store.list(LIVE)]
     if name in known:

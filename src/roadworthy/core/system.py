@@ -198,6 +198,15 @@ class Rollout:
 
 
 @dataclass(frozen=True, slots=True)
+class Watch:
+    """How a system is watched: how often, and what differs from the defaults of `core.watch.monitors`."""
+
+    every: int = DAY  # microseconds
+    bounds: Mapping[str, float] = field(default_factory=dict)  # by monitor
+    quiet: tuple[str, ...] = ()  # monitors that are shown and page nobody
+
+
+@dataclass(frozen=True, slots=True)
 class Unenforced:
     """A line of `system.yaml` that is understood but that nothing enforces yet."""
 
@@ -227,4 +236,5 @@ class System:
     unenforced: tuple[Unenforced, ...] = ()
     kpis: tuple[Kpi, ...] = ()
     goals: tuple[Goal, ...] = ()
+    watch: Watch = field(default_factory=Watch)
     misses: tuple[float, ...] = ()  # guarantees: the share of true rows that may be missed, on average

@@ -26,12 +26,13 @@ from roadworthy.errors import nearest
 from roadworthy.flows.declare_data import Tables, data_set, outcome_set
 from roadworthy.flows.declare_goals import read_goals
 from roadworthy.flows.declare_rollout import read_rollout
+from roadworthy.flows.declare_watch import read_watch
 from roadworthy.flows.marked import Section, shown
 
 ENFORCED = ("system", "purpose", "timezone", "owner", "data", "decision", "value", "rule", "reviewers", "guardrails",
-            "training", "kpis", "goals", "gates", "rollout")  # fmt: skip
-UNDERSTOOD = ("watch", "retention", "regulation", "vendors")
-UNDERSTOOD_WITHIN = (("owner", "cost_centre"),)
+            "training", "kpis", "goals", "gates", "rollout", "watch")  # fmt: skip
+UNDERSTOOD = ("retention", "regulation", "vendors")
+UNDERSTOOD_WITHIN = (("owner", "cost_centre"), ("watch", "retrain_when"), ("watch", "at_least"))
 BOOLEAN_WORDS = ("yes", "no", "on", "off", "true", "false", "y", "n")  # what YAML 1.1 reads as booleans
 
 
@@ -59,6 +60,7 @@ def read_system_yaml(top: Section, tables: Tables, contracts: Mapping[str, Contr
         training=_training(top),
         gates=_gates(top, kinds),
         rollout=read_rollout(top, goals["kpis"], decision, contracts.get("input"), audited=audited),
+        watch=read_watch(top),
         unenforced=_unenforced(top),
         **goals,
     )

@@ -31,9 +31,11 @@ from roadworthy.flows.decide import Desk, Taken, as_it_came
 from roadworthy.flows.declare import Project
 from roadworthy.flows.gate import in_rehearsal
 from roadworthy.flows.rehearse_rollout import Rollout, begin, challenged, decided, give_up, look, observe
+from roadworthy.flows.rehearse_watch import Tick, Watcher, watch
 from roadworthy.flows.releases import Draft, rule_release
 from roadworthy.flows.rollout_ab import Decided
 from roadworthy.flows.train import Examples, TrainFunction, fit
+from roadworthy.flows.watch import usual_metrics
 from roadworthy.flows.world import World
 from roadworthy.ports import Loader, Store, Views
 
@@ -68,6 +70,7 @@ class Diary:
     trainings: list[dict[str, Any]] = field(default_factory=list)
     releases: list[tuple[int, Draft]] = field(default_factory=list)  # (from when, what)
     rollouts: list[Rollout] = field(default_factory=list)
+    watcher: Watcher = field(default_factory=Watcher)
     rejections: int = 0
     repeats: int = 0
     digest: record.LogDigest = field(default_factory=record.LogDigest)
@@ -89,6 +92,7 @@ class Rehearsal:
     begun: deque[tuple[int, Future[Draft]]] = field(default_factory=deque)  # since when, and the model to come
     fault: str = ""  # planted in the second challenger
     log: list[tuple[Ints, Decided]] = field(default_factory=list)  # what was decided, where there are A/B tests
+    rejected: int = 0  # rows, up to the last watch
 
     def run(self, progress: Progress) -> Diary:
         """Go through all days; returns what happened."""
@@ -101,6 +105,7 @@ class Rehearsal:
             self._review(end)
             self._reprice()
             self._roll(end)
+            _watch(self, end)
             self._release(end)
             if self._training_due(day - first + 1):
                 self._train(end)
@@ -188,10 +193,11 @@ class Rehearsal:
 
         None does before `earliest`: the rows up to then are decided already.
         """
-        row, known, value, was = self.world.versions(rows[self._shown(rows)])
+        row, known, value, was = self.world.versions(rows[self.shown(rows)])
         self.desk.views.learn(self.world.rows.take(row), self.world.at[row], np.maximum(known, earliest), value, was)
 
-    def _shown(self, rows: Ints) -> Bools:
+    def shown(self, rows: Ints) -> Bools:
+        """Whether the action that was taken lets the outcome of each row be seen."""
         actions = self.diary.action[rows]
         shown = np.zeros(len(rows), np.bool_)
         for action in self.project.system.decision.reveals:
@@ -268,7 +274,7 @@ class Rehearsal:
 
         def outcomes(rows: Ints) -> tuple[Bools, Floats, Floats]:
             settled = np.fromiter((final is not None for final in self.diary.final[rows]), np.bool_, len(rows))
-            return self._shown(rows) & settled, self.diary.propensity[rows], self.world.labels(rows, now)
+            return self.shown(rows) & settled, self.diary.propensity[rows], self.world.labels(rows, now)
 
         look(rollout, self.desk, now, outcomes, self.log, self.world.rows.take)
         if not rollout.running:
@@ -297,10 +303,29 @@ class Rehearsal:
             raise InputError("nothing has been decided that could be learned from")
         rows = np.concatenate([rows for rows, _ in used])
         settled = np.fromiter((final is not None for final in self.diary.final[rows]), np.bool_, len(rows))
-        labels = np.where(self._shown(rows) & settled, self.world.labels(rows, now), np.nan)
+        labels = np.where(self.shown(rows) & settled, self.world.labels(rows, now), np.nan)
         stands_for = np.rint(1 / np.where(self.diary.propensity[rows] > 0, self.diary.propensity[rows], 1.0))
         facts = concat([facts for _, facts in used])
         return Examples(self.world.rows.take(rows), facts, self.world.at[rows], labels, stands_for.astype(np.int64))
+
+
+def _watch(rehearsal: Rehearsal, now: int) -> None:
+    """One look of the monitors, when it is due."""
+    diary, system = rehearsal.diary, rehearsal.project.system
+    if not diary.watcher.due(now, system.watch.every):
+        return
+
+    def labels(rows: Ints) -> Floats:
+        settled = np.fromiter((final is not None for final in diary.final[rows]), np.bool_, len(rows))
+        return np.where(rehearsal.shown(rows) & settled, rehearsal.world.labels(rows, now), np.nan)
+
+    watch(diary.watcher, Tick(
+        now, rehearsal.world, diary.action, diary.final, diary.probability, diary.propensity, diary.by_release, labels,
+        rehearsal.desk.release, len(diary.releases) - 1, rehearsal.project.contracts["input"],
+        usual_metrics(diary.releases[-1][1].evidence.get("metrics", {})), diary.rejections - rehearsal.rejected,
+        (diary.worked_a_day[-1], diary.expired_a_day[-1]) if diary.worked_a_day else None,
+    ))  # fmt: skip
+    rehearsal.rejected = diary.rejections
 
 
 def verdicts(project: Project, world: World, rows: Ints, draws: Floats, accuracy: float) -> Column:

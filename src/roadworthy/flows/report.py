@@ -62,6 +62,7 @@ def report(project: Project, tables: Tables, world: World, diary: Diary, seed: i
             "unknown_outcomes": _unknown(system, rows, _final(system, diary)[decided], outcome),
         },
         "trainings": [_training(each) for each in diary.trainings],
+        "watch": diary.watcher.plain(),
         "rollouts": [rollout.plain() for rollout in diary.rollouts],
         "releases": [
             {"at": iso(at), "digest": draft.release.digest, "kind": draft.release.manifest.kind}

@@ -12,7 +12,7 @@ from typing import Literal
 
 import numpy as np
 
-from roadworthy.core.batch import Batch, Column, concat, missing
+from roadworthy.core.batch import Batch, Column, Floats, concat, missing
 from roadworthy.core.contract import Field
 from roadworthy.core.drift import bonferroni, rank
 from roadworthy.core.drift.chi_square import chi_square
@@ -87,11 +87,13 @@ def drift_of_files(
     return drift_between(past, now, known, score)
 
 
-def drift_between(reference: Batch, current: Batch, fields: Sequence[Field], score: str = "") -> Drift:
+def drift_between(
+    reference: Batch, current: Batch, fields: Sequence[Field], score: str = "", *, classify: bool = True
+) -> Drift:
     """Whether two tables differ, over these columns; `score` is the column of a model's score, in both.
 
     The three tests, each corrected for its columns, are combined by Bonferroni: the least univariate p-value, the
-    cross-fitted classifier, and the score's own distribution.
+    cross-fitted classifier (unless there is no time to `classify`), and the score's own distribution.
     """
     left_out = {field.name: why for field in fields if (why := _left_out(field, reference, current, score))}
     names = [field.name for field in fields if field.name not in left_out]
@@ -99,21 +101,29 @@ def drift_between(reference: Batch, current: Batch, fields: Sequence[Field], sco
     if min(rows) < LEAST or not names:
         return Drift("not enough data", None, None, None, None, rows, (), left_out)
     p_values = [_univariate(reference[name], current[name]) for name in names]
-    both = concat([reference.select(names), current.select(names)])
-    second = np.arange(len(both)) >= len(reference)
-    matrix, categorical = coded_together(both)
-    found = held_out(matrix, second, categorical)
-    tests = [bonferroni(p_values), rank.rank(found.scores, second, found.folds)]
+    told, gains = (
+        _told_apart(reference.select(names), current.select(names)) if classify else (None, np.zeros(len(names)))
+    )
     own = kolmogorov_smirnov(reference[score], current[score]) if score else None
-    combined = bonferroni([*tests, *([] if own is None else [own])])
+    columnwise = bonferroni(p_values)
+    combined = bonferroni([each for each in (columnwise, told, own) if each is not None])
     by_name = {field.name: field for field in fields}
     columns = [
         _column(by_name[name], reference, current, score, p, share)
-        for name, p, share in zip(names, p_values, found.gains.tolist(), strict=True)
+        for name, p, share in zip(names, p_values, gains.tolist(), strict=True)
     ]
     columns.sort(key=lambda each: (-abs(each.moved_score or 0.0), each.p_value, -each.jensen_shannon))
     verdict: Verdict = "drift" if combined <= ALPHA else "no drift found"
-    return Drift(verdict, combined, tests[0], tests[1], own, rows, tuple(columns), left_out)
+    return Drift(verdict, combined, columnwise, told, own, rows, tuple(columns), left_out)
+
+
+def _told_apart(reference: Batch, current: Batch) -> tuple[float, Floats]:
+    """The p-value of a classifier that tells the rows of two tables apart, and each column's share of what it gains."""
+    both = concat([reference, current])
+    second = np.arange(len(both)) >= len(reference)
+    matrix, categorical = coded_together(both)
+    found = held_out(matrix, second, categorical)
+    return rank.rank(found.scores, second, found.folds), found.gains
 
 
 def _left_out(field: Field, reference: Batch, current: Batch, score: str) -> str:

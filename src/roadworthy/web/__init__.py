@@ -17,7 +17,7 @@ from litestar.types import ASGIApp, Message, Receive, Send
 from roadworthy.errors import Denied, Overloaded, RoadworthyError
 from roadworthy.web import login, metrics
 from roadworthy.web.answers import HttpError, error_body, error_headers, explained, json_response, send_json
-from roadworthy.web.api import acts, evidence, reading, rows
+from roadworthy.web.api import acts, evidence, reading, rows, watching
 from roadworthy.web.api.desks import MOUNT, Desks
 from roadworthy.web.app_port import App
 from roadworthy.web.auth import OPEN, check_origin, has_key
@@ -42,7 +42,7 @@ def build(app: App, door: Door | None = None) -> Litestar:
     taking = rows.route(app, desks, door)
     reads = [*reading.routes(app, door), *metrics.routes(app, desks, door), *login.routes(door), *routes(app)]
     made = Litestar(
-        [taking, *evidence.routes(app), *reads],
+        [taking, *evidence.routes(app), *watching.routes(app), *reads],
         exception_handlers={Exception: _refuse},
         lifespan=[lifespan],
         openapi_config=None,

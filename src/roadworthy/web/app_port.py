@@ -64,12 +64,29 @@ class Office(Protocol):
         """The end of a key."""
 
 
+class Watches(Protocol):
+    """What the monitors found, and the incidents."""
+
+    def newest(self, system: str) -> Json:
+        """The newest watch of a system. Raises NotFound."""
+
+    def incidents(self, system: str) -> list[Json]:
+        """The incidents of a system, or of all where none is named."""
+
+    def change(self, actor: Actor, id: str, what: str, why: str) -> Json:
+        """Acknowledge (`ack`) or resolve an incident. Raises NotFound, InputError, Conflict."""
+
+
 class App(Protocol):
     """The house, as the doors see it. Reading is safe from any thread."""
 
     @property
     def office(self) -> Office:
         """Where people change what is live, and who may ask."""
+
+    @property
+    def watches(self) -> Watches:
+        """What the monitors found."""
 
     def systems(self) -> list[str]:
         """The names of the systems that are served."""

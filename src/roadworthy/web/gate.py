@@ -20,6 +20,8 @@ NEEDS = tuple(
         ("POST", rf"/v1/systems/{SYSTEM}/rollout", "deploy"),
         ("GET POST", rf"/v1/systems/{SYSTEM}/owner", "read"),  # what counts there is whose name it is
         ("POST", r"/v1/releases(/.*)?", ""),  # each act asks for its own right, on the system of its release
+        ("POST", r"/v1/incidents/[^/]+", ""),  # the right is on the system that it is about
+        ("GET HEAD", rf"/v1/watch/{SYSTEM}", "read"),
         ("GET", r"/v1/keys", "audit"),
         ("POST DELETE", r"/v1/keys(/.*)?", "keys"),
         ("GET HEAD", rf"/v1/systems/{SYSTEM}(/.*)?", "read"),

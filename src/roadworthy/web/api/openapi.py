@@ -44,6 +44,7 @@ def document(schemas: Mapping[str, Json]) -> Json:
         "get": _get("A release held against its gates; `?hook=flagger` makes the status tell", "Gates", release),
         "post": _get("The same for a webhook: 200 when it passes, else 412", "Gates", release),
     }
+    paths |= _watching()
     paths["/livez"] = {"get": _get("The process answers", "Status")}
     paths["/readyz"] = {"get": _get("Decisions can be taken now", "Status")}
     paths["/metrics"] = {
@@ -144,6 +145,16 @@ def _changes() -> Json:
     }  # fmt: skip
 
 
+def _watching() -> Json:
+    body = {"required": True, "content": _json(_of("what by", what=_TEXT, by=_TEXT, why=_TEXT))}
+    change = _get("Acknowledge (`ack`) or `resolve` one", "Incident", [_parameter("id", "path")])
+    return {
+        "/v1/watch/{system}": {"get": _get("The newest watch", "Watch", [_parameter("system", "path")])},
+        "/v1/incidents": {"get": _get("All incidents, those that are not resolved first", "Incidents")},
+        "/v1/incidents/{id}": {"post": {**change, "requestBody": body}},
+    }
+
+
 def _of(required: str, **properties: Json) -> Json:
     return {"type": "object", "required": required.split(), "properties": properties}
 
@@ -198,6 +209,12 @@ _SHARED: Json = {
     "Coverage": _of("system until counts coverage", system=_TEXT, until=_TEXT, counts=_OBJECT, coverage=_OBJECT,
                     sources=_OBJECT, reasons={"type": "array", "items": _OBJECT},
                     releases={"type": "array", "items": _OBJECT}),
+    "Watch": _of("system release from until decisions findings", system=_TEXT, release=_TEXT, until=_TEXT,
+                 decisions={"type": "integer"}, findings={"type": "array", "items": _OBJECT}, **{"from": _TEXT}),
+    "Incident": _of("id system cause owner opened_at state findings history", id=_TEXT, system=_TEXT, cause=_TEXT,
+                    owner=_TEXT, opened_at=_TEXT, state={"enum": ["open", "acknowledged", "resolved"]},
+                    findings={"type": "array", "items": _OBJECT}, history={"type": "array", "items": _OBJECT}),
+    "Incidents": _of("incidents", incidents={"type": "array", "items": _ref("Incident")}),
     "Rollout": _of("rollout system state step share", rollout=_TEXT, system=_TEXT, state=_TEXT,
                    step={"type": "integer"}, share={"type": "number"}, waits_for={"type": "array", "items": _TEXT},
                    test={"type": ["object", "null"]}, segments={"type": "array", "items": _OBJECT}),
