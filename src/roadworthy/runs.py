@@ -94,11 +94,12 @@ class Rehearsed:
 
 def run_rehearsal(
     home: Home, project: Project, data: Path | None, *, seed: int, progress: Progress, batch: int = 10_000,
-    plant: str = "",
+    plant: str = "", retrain: bool = True,
 ) -> Rehearsed:  # fmt: skip
     """Acquire what is new, rehearse, and keep the result: its report, its log, and the releases it came to.
 
-    With a fault to `plant` in a challenger nothing of it is kept. Raises InputError for one that is not known.
+    With a fault to `plant` in a challenger, or without training again, nothing of it is kept. Raises InputError for a
+    fault that is not known.
     """
     if plant:
         plant_of(plant)
@@ -107,8 +108,8 @@ def run_rehearsal(
     acquire_all(home, project, data, progress=progress)
     tables = standing_tables(home, project)
     with told(home, project, "rehearse", tables.snapshots) as run:
-        if plant:
-            return _planted(project, tables, seed, progress, plant)
+        if plant or not retrain:
+            return _tried(project, tables, seed, progress, plant=plant, retrain=retrain)
         made = _rehearse(home, project, tables, seed=seed, progress=progress, batch=batch)
         run.outputs = [home_dataset(home.path, project.system.name, "rehearsal", made.report["log_digest"])]
     return made
@@ -139,13 +140,13 @@ def _rehearse(home: Home, project: Project, tables: Tables, *, seed: int, progre
     return Rehearsed(result, drafts)
 
 
-def _planted(project: Project, tables: Tables, seed: int, progress: Progress, plant: str) -> Rehearsed:
-    """The same with a fault planted in a challenger, for its report alone."""
+def _tried(project: Project, tables: Tables, seed: int, progress: Progress, *, plant: str, retrain: bool) -> Rehearsed:
+    """The same with something that will not happen, for its report alone."""
     started, log = time.perf_counter(), MemoryStore()
     with apart() as pool, split_views(project.views, rule_release(project).release.quanta()) as views:
         world = world_of(project, tables)
         diary = rehearse(project, world, load_train(project), loader_for, log, seed=seed, progress=progress,
-                         trainer=_trainer(project, seed, pool), views=views, plant=plant)  # fmt: skip
+                         trainer=_trainer(project, seed, pool), views=views, plant=plant, retrain=retrain)  # fmt: skip
     seconds = round(time.perf_counter() - started, 1)
     return Rehearsed(report(project, tables, world, diary, seed, seconds), [])
 

@@ -31,16 +31,18 @@ Plant = Annotated[
     str, Parameter(help="A fault for the second challenger: worse, slower, broken or region. Nothing is kept then.")
 ]
 
+Retrain = Annotated[bool, Parameter(help="With --no-retrain the first model stays to the end. Nothing is kept then.")]
+
 
 def rehearse(
     *, system: System = SYSTEM, data: Data = None, home: HomeFolder = None, seed: Seed = 0, batch: Batch = 10_000,
-    plant: Plant = "", json: Json = False,
+    plant: Plant = "", retrain: Retrain = True, json: Json = False,
 ) -> None:  # fmt: skip
     """Run history through the live code: decisions, reviewers, delayed outcomes, retraining. Says what it was worth."""
     project = read_system(system)
     with open_home(home_of(home)) as opened, progress("rehearsing", quiet=json) as report:
         result = run_rehearsal(opened, project, data, seed=seed, batch=batch, progress=report,
-                               plant=plant).report  # fmt: skip
+                               plant=plant, retrain=retrain).report  # fmt: skip
     if json:
         print_json(result)
     else:
@@ -66,6 +68,7 @@ def show(result: dict[str, Any]) -> None:
         say(f"  total if reviewers are right in   {'   '.join(spread)}")
     show_trainings(result["trainings"])
     show_rollouts(result["rollouts"])
+    show_changes(result.get("changes", []))
     for assumption in result["assumptions"]:
         say(f"  * {assumption}", "dim")
     say(f"  log {result['log_digest']}")
@@ -92,6 +95,20 @@ def show_rollouts(rollouts: list[dict[str, Any]]) -> None:
     ]  # fmt: skip
     if rows:
         table(["  rollout", "release", "", "days", "in the shadow", ""], rows, right=(3, 4))
+
+
+def show_changes(changes: list[dict[str, Any]]) -> None:
+    """Changes as a table: when each began and was noticed, what was done, and how much of what could be won was."""
+    rows = []
+    for each in changes:
+        shares = ["-" if each[when] is None else f"{each[when]:.0%}" for when in ("before", "during", "after")]
+        trained = ", ".join(at[5:10] for at in each["trained"]) or "-"
+        live = each["live"][5:10] if each["live"] else each["tried"] or "under way"
+        rows.append([f"  {each['since'][:10]}", f"{each['noticed'][5:10]} ({each['delay_days']} days)",
+                     f"{each['excess']:,.0f}", trained, *shares, live])  # fmt: skip
+    if rows:
+        table(["  change", "noticed", "lost", "trained", "won before", "during", "after", "live"], rows,
+              right=(2, 4, 5, 6))  # fmt: skip
 
 
 def _way(rollout: dict[str, Any]) -> str:

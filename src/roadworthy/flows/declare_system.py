@@ -16,6 +16,7 @@ from roadworthy.core.system import (
     Decision,
     Guardrail,
     Owner,
+    Retrain,
     Reviewers,
     Rule,
     System,
@@ -29,7 +30,7 @@ from roadworthy.flows.declare_rollout import read_rollout
 from roadworthy.flows.marked import Section, shown
 
 ENFORCED = ("system", "purpose", "timezone", "owner", "data", "decision", "value", "rule", "reviewers", "guardrails",
-            "training", "kpis", "goals", "gates", "rollout")  # fmt: skip
+            "training", "kpis", "goals", "gates", "rollout", "retrain")  # fmt: skip
 UNDERSTOOD = ("watch", "retention", "regulation", "vendors")
 UNDERSTOOD_WITHIN = (("owner", "approvers"), ("owner", "cost_centre"))
 BOOLEAN_WORDS = ("yes", "no", "on", "off", "true", "false", "y", "n")  # what YAML 1.1 reads as booleans
@@ -57,6 +58,7 @@ def read_system_yaml(top: Section, tables: Tables, contracts: Mapping[str, Contr
         training=_training(top),
         gates=_gates(top, kinds),
         rollout=read_rollout(top),
+        retrain=_retrain(top),
         unenforced=_unenforced(top),
         **read_goals(top, contracts.get("input"), reviewers),
     )
@@ -206,6 +208,17 @@ def _training(top: Section) -> Training:
     names = ("every", "window", "calibrate", "test", "first")
     section.known(names)
     return Training(**{name: section.duration(name, getattr(default, name)) for name in names})
+
+
+def _retrain(top: Section) -> Retrain | None:
+    if "retrain" not in top.data:
+        return None
+    section = top.section("retrain", "cost, and at_least: the time between two trainings")
+    section.known(("cost", "at_least"))
+    cost = section.number("cost", "money of one retraining, more than 0", 0.0, math.inf)
+    if cost == 0 and isinstance(section.data.get("cost"), int | float):
+        section.report("cost", "money of one retraining, more than 0", "0")
+    return Retrain(cost, section.duration("at_least", Retrain(cost).at_least))
 
 
 def _gates(top: Section, columns: Mapping[str, TermKind]) -> tuple[Gate, ...]:
