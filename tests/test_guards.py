@@ -15,7 +15,7 @@ from roadworthy.flows.releases import rule_release
 PART = {"train": {"rows": 10_000, "positives": 100}}
 AGAINST = {"actions": {"approve": 900, "review": 80, "block": 20},
            "champion_actions": {"approve": 890, "review": 100, "block": 10},
-           "champion_value": 1_000.0,
+           "true": 20, "champion_value": 1_000.0,
            "slices": [{"where": "amount is over 100", "gain": 5.0, "low": -20.0, "high": 30.0}]}  # fmt: skip
 
 
@@ -64,7 +64,7 @@ def test_a_slice_that_pays_for_the_others_is_found():
                   "tx_amount": rng.gamma(2, 50, 4000)})  # fmt: skip
     gain = np.where(rows["tx_amount"] > np.quantile(rows["tx_amount"], 0.75), -2.0, 1.0) + rng.normal(size=4000)
     same = text(["approve"] * 4000)
-    made = against(release, rows, np.arange(4000) % 500, (same, gain), (same, np.zeros(4000)))
+    made = against(release, rows, np.zeros(4000), np.arange(4000) % 500, (same, gain), (same, np.zeros(4000)))
     worse = [each["where"] for each in made["slices"] if each["high"] < 0]
     assert len(worse) == 1
     assert worse[0].startswith("tx_amount is over")

@@ -18,7 +18,7 @@ DECLARED = {
 }
 
 
-def changed_world(folder):
+def changed_columns():
     """Until day 40 frauds are at bad terminals; from then on they are the large payments, and terminals say nothing."""
     payments, frauds = small_world.columns(1, days=DAYS)
     rng = np.random.default_rng(2)
@@ -26,6 +26,12 @@ def changed_world(folder):
     large = payments["tx_amount"] > 150
     late = (rng.random(len(day)) < np.where(large, 0.7, 0.01)).astype(np.int64)
     frauds["tx_fraud"] = np.where(day >= CHANGE, late, frauds["tx_fraud"])
+    return payments, frauds
+
+
+def changed_world(folder):
+    """The changed columns on disk, with their system."""
+    payments, frauds = changed_columns()
     system = write_system(folder / "system", DECLARED)
     return Place(system, write_tables(folder / "data", payments, frauds), folder / "home")
 

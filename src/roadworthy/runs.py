@@ -239,7 +239,7 @@ def run_training(
         found = labels_report(project, history_of(project, tables))
         tell(found)
         begun = experiments.Begun(experiments.TRAIN, now(), seed, parameters or {}, named(tables))
-        draft, kept = _recorded(home, project, tables, begun)
+        draft, kept = recorded(home, project, tables, begun)
         draft = replace(draft, evidence={**draft.evidence, "labels": [each.plain() for each in found]})
         draft, evidence = with_evidence(draft)
         run.outputs = [
@@ -250,13 +250,16 @@ def run_training(
     return draft
 
 
-def _recorded(
-    home: Home, project: Project, tables: Tables, begun: experiments.Begun
+def recorded(
+    home: Home, project: Project, tables: Tables, begun: experiments.Begun, known: tuple[Examples, int] | None = None
 ) -> tuple[Draft, tuple[str, str, Any]]:
-    """A trained draft, and the document of its run. A run that fails is kept at once, with the reason."""
+    """A trained draft, and the document of its run. A run that fails is kept at once, with the reason.
+
+    It learns from what is `known` until a time, or from everything that the tables know.
+    """
     started = time.perf_counter()
     try:
-        examples, until = known_examples(project, tables)
+        examples, until = known or known_examples(project, tables)
         draft = _resting_on(_train(home, project, examples, until, begun), tables)
     except RoadworthyError as error:
         ended = experiments.Ended(time.perf_counter() - started, why=str(error))

@@ -40,6 +40,7 @@ COMMANDS = (
     "ci",
     "runs",
     "behave",
+    "retrain",
     "goals",
     "rehearse",
     "plan",

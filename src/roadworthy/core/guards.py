@@ -16,7 +16,7 @@ from roadworthy.core.gates import FAIL, NON_INFERIORITY, NOT_ENOUGH, PASS
 
 REJECTED = 0.05  # of the rows that came may have broken their contract
 SIZE = 0.5  # of the rows that the champion learned from, at least
-TIMES = 3.0  # as many true labels, or as few; as many decisions of a kind
+TIMES = 3.0  # as many true labels, or as few; as many decisions of a kind as the champion's, or as are called for
 MORE = 0.05  # of all decisions, under which more of a kind are no catastrophe
 
 
@@ -87,7 +87,7 @@ def _actions(against: Mapping[str, Any] | None) -> Guarded:
     whole = sum(mine.values())
     far = []  # fewer of a kind are more of another, or a loss that the gates see
     for action, count in mine.items():
-        usual = wilson(theirs.get(action, 0), whole)[1]
+        usual = wilson(max(theirs.get(action, 0), against["true"]), whole)[1]
         if wilson(count, whole)[0] > max(TIMES * usual, usual + MORE):
             far.append(f"'{action}' for {count:,} of {whole:,} rows, where the champion took it for "
                        f"{theirs.get(action, 0):,}")  # fmt: skip

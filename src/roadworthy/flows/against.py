@@ -14,13 +14,16 @@ from roadworthy.core.slices import ALPHA, LEAST, binned
 from roadworthy.core.system import System
 
 
-def against(release: Release, rows: Batch, subjects: Ints, mine: tuple[Column, Floats],
+def against(release: Release, rows: Batch, labels: Floats, subjects: Ints, mine: tuple[Column, Floats],
             theirs: tuple[Column, Floats]) -> dict[str, Any]:  # fmt: skip
-    """Counts of both sides' actions, and the gain in each slice; a side is (actions, money), shape (rows,)."""
+    """Counts of both sides' actions, and the gain in each slice; a side is (actions, money), shape (rows,).
+
+    `labels` are 1 or 0.
+    """
     system = release.system
     return {
         "actions": _counts(system, mine[0]), "champion_actions": _counts(system, theirs[0]),
-        "champion_value": float(theirs[1].sum()),
+        "true": int(labels.sum()), "champion_value": float(theirs[1].sum()),
         "slices": slices(release, rows, subjects, mine[1] - theirs[1]),
     }  # fmt: skip
 

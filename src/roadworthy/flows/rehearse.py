@@ -31,9 +31,10 @@ from roadworthy.errors import InputError
 from roadworthy.flows.decide import Desk, Taken, as_it_came
 from roadworthy.flows.declare import Project
 from roadworthy.flows.gate import in_rehearsal
-from roadworthy.flows.rehearse_retrain import Learning, lost
+from roadworthy.flows.rehearse_retrain import Learning
 from roadworthy.flows.rehearse_rollout import Rollout, begin, challenged, give_up, look, observe
 from roadworthy.flows.releases import Draft, rule_release
+from roadworthy.flows.retrain import lost
 from roadworthy.flows.train import Examples, TrainFunction, fit
 from roadworthy.flows.world import World
 from roadworthy.ports import Loader, Store, Views

@@ -14,8 +14,6 @@ from typing import Any
 
 import numpy as np
 
-from roadworthy.core.batch import Batch, Column, Floats
-from roadworthy.core.evidence import Estimate
 from roadworthy.core.retrain import (
     AHEAD,
     GOING_BACK,
@@ -27,21 +25,18 @@ from roadworthy.core.retrain import (
     accrued,
     advice,
     due,
-    losses,
-    noticed,
     together,
     usual,
     usual_of,
     would_help,
 )
-from roadworthy.core.rollout.pairs import chosen
 from roadworthy.core.system import DAY, Retrain, System
 from roadworthy.flows.decide import iso
 from roadworthy.flows.releases import Draft
+from roadworthy.flows.retrain import helps
 from roadworthy.flows.train import Examples, price_of, seen_of
 
 RECENT = 28  # days of losses that are kept: after a change that no training helps against they are what is usual
-Z = 1.959964  # of a 95 % interval
 
 
 @dataclass(slots=True)
@@ -82,7 +77,7 @@ class Learning:
             return
         self.account = accrued(self.account, found, self.usual, until)
         change = self.change
-        if change is None and noticed(self.account, self.usual):
+        if change is None and due(self.account, self.usual, self.plan.cost):
             self.story.append({"since": iso(self.account.since), "noticed": iso(now), "excess": 0.0, "trained": [],
                                "tried": "", "live": None, "release": None, "ended": None})  # fmt: skip
         elif change is not None and not self.account.excess and not change["trained"]:
@@ -122,11 +117,7 @@ class Learning:
 
     def helps(self, evidence: Mapping[str, Any], began: int) -> tuple[bool, str]:
         """Whether a trained model is worth its price, by the test part of its training."""
-        gain = Estimate(**evidence["metrics"]["gain_over_champion"])
-        if gain.estimate is None or gain.low is None or gain.high is None:
-            return False, "not enough data for a backtest"
-        days = AHEAD * max(began - self.account.since, self.plan.at_least) / DAY
-        return would_help(gain.estimate * days, (gain.high - gain.low) / 2 / Z * days, self.plan.cost)
+        return helps(evidence, self.plan, began - self.account.since)
 
     def best_before(self, drafts: Sequence[Draft], examples: Examples) -> tuple[Draft, str] | None:
         """The earlier release that is worth going back to, by the rows since the change; None when none is."""
@@ -145,18 +136,3 @@ class Learning:
             if helps and (best is None or total > best[0]):
                 best = total, draft, why
         return best[1:] if best else None
-
-
-def lost(system: System, rows: Batch, action: Column, probability: Floats, propensity: Floats,
-         label: Floats) -> Losses:  # fmt: skip
-    """What decided rows lost; an audited one counts as what it was audited instead of.
-
-    Arrays have shape (rows,); the result is of the rows whose outcome could be seen and is known, so that `label` is 1
-    or 0.
-    """
-    kept = ~np.isnan(label) & (propensity > 0)
-    rows, action, label, chance = rows.take(kept), action[kept], label[kept], propensity[kept]
-    reviewers = system.reviewers
-    audited = (action == reviewers.action) & (chance < 1) if reviewers else np.zeros(len(label), np.bool_)
-    policy = chosen(system, rows, action, np.asarray(audited, np.bool_), probability[kept])
-    return losses(system, rows, policy, label, 1 / chance)

@@ -224,7 +224,7 @@ def evaluate(release: Release, parts: Parts, rivals: Mapping[str, Release], seed
         if name == CHAMPION and rival.predict is not None:
             said.append(_compared(value, gain, CHAMPION))
             sides = (work.judged.action, seen.money), (other_work.judged.action, other)
-            more["against_champion"] = against(release, test.rows, seen.subjects, *sides)
+            more["against_champion"] = against(release, test.rows, test.labels, seen.subjects, *sides)
             if system.retrain is not None:
                 believed = without_reasons(rival, parts.calibrate, other_price).probability
                 fitted = fit_calibration(believed, parts.calibrate.labels)
