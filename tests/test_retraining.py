@@ -13,11 +13,13 @@ from roadworthy.app import open_app
 from roadworthy.cli import run
 from roadworthy.core.weights import agreement, times, weights
 from roadworthy.flows.declare import read_system
+from roadworthy.flows.jobs import jobs
 from roadworthy.flows.learn import decided, examples
 from roadworthy.flows.releases import LIVE
 from roadworthy.home import open_home
 from roadworthy.retraining import RESPONSE, retrain, rule_now
 from roadworthy.runs import run_training
+from roadworthy.scheduler import plan_jobs, retrain_id, run_what_is_due
 from roadworthy.settings import read
 
 LIVE_NOW = {
@@ -129,3 +131,14 @@ def test_a_weight_is_kept_on_average():
     assert weight.tolist() == [5.0, 0.5, 0.5, 20.0, 0.0]
     draws = (np.arange(1_000) + 0.5) / 1_000
     assert times(np.full(1_000, 1.3), draws).mean() == pytest.approx(1.3)
+
+
+def test_the_scheduler_asks_each_day(lived):
+    """Beside a server the rule is asked by a job; after a training that has just been it says wait, and nothing is done."""
+    with open_home(lived.home) as home:
+        app = open_app(home, read({}))
+        assert retrain_id("card-fraud") in plan_jobs(app)
+        before = len(home.store.list(RESPONSE))
+        assert retrain_id("card-fraud") in run_what_is_due(app)
+        assert jobs(home.store)[retrain_id("card-fraud")].error == ""
+        assert len(home.store.list(RESPONSE)) >= before

@@ -148,7 +148,16 @@ def _tried(project: Project, tables: Tables, seed: int, progress: Progress, *, p
         diary = rehearse(project, world, load_train(project), loader_for, log, seed=seed, progress=progress,
                          trainer=_trainer(project, seed, pool), views=views, plant=plant, retrain=retrain)  # fmt: skip
     seconds = round(time.perf_counter() - started, 1)
-    return Rehearsed(report(project, tables, world, diary, seed, seconds), [])
+    made = report(project, tables, world, diary, seed, seconds)
+    return Rehearsed({**made, "snapshots": named(tables)}, [])
+
+
+def worth_of_retraining(home: Home, without: Mapping[str, Any]) -> float | None:
+    """What the kept rehearsal of the same rows and seed gained over one without training again; None without one."""
+    kept = dict(home.store.list(REPORT)).get(without["system"])
+    if kept is None or any(kept.get(key) != without[key] for key in ("snapshots", "seed", "decisions")):
+        return None
+    return float(kept["value"]["total"] - without["value"]["total"])
 
 
 def _trainer(project: Project, seed: int, pool: ProcessPoolExecutor) -> Trainer:

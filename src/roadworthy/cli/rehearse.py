@@ -23,7 +23,7 @@ from roadworthy.cli.output import (
 )
 from roadworthy.flows.declare import read_system
 from roadworthy.home import open_home
-from roadworthy.runs import run_rehearsal
+from roadworthy.runs import run_rehearsal, worth_of_retraining
 
 Batch = Annotated[int, Parameter(help="Rows decided at once; the log does not depend on it.")]
 
@@ -43,10 +43,13 @@ def rehearse(
     with open_home(home_of(home)) as opened, progress("rehearsing", quiet=json) as report:
         result = run_rehearsal(opened, project, data, seed=seed, batch=batch, progress=report,
                                plant=plant, retrain=retrain).report  # fmt: skip
+        worth = None if retrain else worth_of_retraining(opened, result)
     if json:
-        print_json(result)
-    else:
-        show(result)
+        print_json(result if retrain else {**result, "retraining_was_worth": worth})
+        return
+    show(result)
+    if worth is not None:
+        say(f"  training again was worth {money(worth, result['currency'])}, by the kept rehearsal of the same rows")
 
 
 def show(result: dict[str, Any]) -> None:
