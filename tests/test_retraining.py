@@ -16,8 +16,9 @@ from roadworthy.flows.declare import read_system
 from roadworthy.flows.jobs import jobs
 from roadworthy.flows.learn import decided, examples
 from roadworthy.flows.releases import LIVE
+from roadworthy.flows.respond import RESPONSE
 from roadworthy.home import open_home
-from roadworthy.retraining import RESPONSE, retrain, rule_now
+from roadworthy.retraining import retrain, rule_now
 from roadworthy.runs import run_training
 from roadworthy.scheduler import plan_jobs, retrain_id, run_what_is_due
 from roadworthy.settings import read
@@ -111,7 +112,7 @@ def test_a_model_that_passes_goes_on(lived):
     assert not [each for each in made["questions"] if each["verdict"] != "pass"]
     assert after == made["trained"] != before
     assert response["what"] == "retrain"
-    assert response["result"] == "live"
+    assert response["result"].endswith(": live")
 
 
 def test_reviewers_who_disagree_teach_less():
@@ -134,7 +135,7 @@ def test_a_weight_is_kept_on_average():
 
 
 def test_the_scheduler_asks_each_day(lived):
-    """Beside a server the rule is asked by a job; after a training that has just been it says wait, and nothing is done."""
+    """Beside a server the rule is asked by a job, which does what is due and leaves no error."""
     with open_home(lived.home) as home:
         app = open_app(home, read({}))
         assert retrain_id("card-fraud") in plan_jobs(app)
@@ -142,3 +143,19 @@ def test_the_scheduler_asks_each_day(lived):
         assert retrain_id("card-fraud") in run_what_is_due(app)
         assert jobs(home.store)[retrain_id("card-fraud")].error == ""
         assert len(home.store.list(RESPONSE)) >= before
+
+
+def test_a_sample_is_drawn_with_a_known_chance_and_kept(lived, capsys):
+    """`respond sample` names decisions whose outcome is not known, says their chance, and is listed afterwards."""
+    asked = ["--by", "ann@example.com", "--why", "what are these", "--home", str(lived.home)]
+    assert run(["respond", "sample", "card-fraud", "--cases", "5", "--json", *asked]) == 0
+    drawn = json.loads(capsys.readouterr().out)["result"]
+    assert len({each["decision_id"] for each in drawn["cases"]}) == 5
+    assert drawn["chance"] == 5 / drawn["of"]
+    assert run(["respond", "tighten", "card-fraud", *asked]) == 0
+    assert run(["respond", "--home", str(lived.home)]) == 0
+    shown = capsys.readouterr().out
+    assert "every decision takes the fallback" in shown
+    assert "decisions drawn" in shown
+    assert run(["respond", "tightn", "card-fraud", *asked]) == 2
+    assert "did you mean 'tighten'" in capsys.readouterr().err

@@ -28,6 +28,7 @@ from roadworthy.flows.gate import judged
 from roadworthy.flows.learn import Decided, decided, examples, joined
 from roadworthy.flows.rehearse import Progress
 from roadworthy.flows.releases import DOCUMENT, LIVE, PRICE, Draft, keep, load_release, make_live
+from roadworthy.flows.respond import document
 from roadworthy.flows.retrain import Stand, helps, rule_says, stand
 from roadworthy.flows.warm import open_desk
 from roadworthy.flows.world import Tables, history_of
@@ -37,7 +38,6 @@ from roadworthy.models import loader
 from roadworthy.runs import known_examples, named, recorded, with_evidence
 from roadworthy.stores import MemoryStore
 
-RESPONSE = "response"  # the document that says what was done about a change, and what came of it
 GIVEN = ("minimum", "golden", "forbidden")  # behaviour tests whose rows and answers are given
 
 
@@ -128,9 +128,8 @@ def retrain(home: Home, project: Project, data: Path | None, *, seed: int, progr
     made = {**rule.plain(), "trained": draft.release.digest, "passed": passed, "result": result,
             "questions": [each.plain() for each in questions]}  # fmt: skip
     name, at = project.system.name, now()
-    body = {"system": name, "incident": "", "what": "retrain", "at": at, "by": by, "why": rule.advice.why,
-            "result": result, "release": draft.release.digest}  # fmt: skip
-    home.store.append([], [(RESPONSE, f"{name}/{at}/retrain", body)])
+    said = f"release {draft.release.digest[:12]}: {result}"
+    home.store.append([], [document(name, "retrain", at, by, rule.advice.why, "", said)])
     return made
 
 

@@ -49,6 +49,7 @@ COMMANDS = (
     "serve",
     "rollout",
     "halt",
+    "respond",
     "trace",
     "lineage",
     "doctor",
