@@ -26,7 +26,7 @@ from roadworthy.core.measured import EVALUATION
 from roadworthy.core.policy import best_action, shadow_price
 from roadworthy.core.review import Case, Queue
 from roadworthy.core.running import RunningViews
-from roadworthy.core.system import DAY
+from roadworthy.core.system import DAY, System
 from roadworthy.errors import InputError
 from roadworthy.flows.decide import Desk, Taken, as_it_came
 from roadworthy.flows.declare import Project
@@ -107,7 +107,7 @@ class Rehearsal:
             self.diary.prices.append(self.desk.price)
             self._decide(start, stop)
             self._review(end)
-            self._reprice()
+            reprice(self.project.system, self.diary, self.desk)
             self._roll(end)
             self._release(end)
             self.spans.append((start, stop, end))
@@ -124,7 +124,7 @@ class Rehearsal:
         """Decide a day's rows, in batches that end before an outcome of their own rows could have been seen."""
         gains: list[Floats] = [np.empty(0)]
         while start < stop:
-            end = min(start + self.batch, stop, self._before_outcomes(start, stop))
+            end = min(start + self.batch, stop, before_outcomes(self.world, start, stop))
             rows = self.world.rows.take(slice(start, end))
             taken = self.desk.take(rows, {}, partial(as_it_came, rows))
             gains.append(self._note(taken, start + taken.new))
@@ -132,15 +132,6 @@ class Rehearsal:
                 observe(rollout, self.desk, taken, start + taken.new, int(taken.known[-1]) if len(taken.known) else 0)
             start = end
         self.diary.gains.append(np.concatenate(gains))
-
-    def _before_outcomes(self, start: int, stop: int) -> int:
-        """The end of the longest batch from `start` none of whose rows' outcomes is known within it."""
-        world = self.world
-        has = world.first[start + 1 : stop + 1] > world.first[start:stop]
-        if not has.any():
-            return stop
-        soonest = int(world.version_known[world.first[start:stop][has]].min())
-        return max(start + 1, int(np.searchsorted(world.known, soonest, side="left")))
 
     def _note(self, taken: Taken, rows: Ints) -> Floats:
         """Write a decided batch into the diary; returns what reviews of its rows would have been worth."""
@@ -200,13 +191,6 @@ class Rehearsal:
         for action in self.project.system.decision.reveals:
             shown |= actions == action
         return shown
-
-    def _reprice(self) -> None:
-        """Set the price of a review from the volume of the last days: known then, a fact for tomorrow's rows."""
-        reviewers = self.project.system.reviewers
-        recent = [gains for gains in self.diary.gains[-PRICE_DAYS:] if np.isfinite(gains).any()]
-        if reviewers is not None and recent:
-            self.desk.price = shadow_price(np.concatenate(recent), len(recent), reviewers.capacity)
 
     def _training_due(self, days: int, now: int) -> bool:
         if not self.retrain and len(self.diary.releases) > 1:
@@ -281,24 +265,13 @@ class Rehearsal:
             log |= {"digest": draft.release.digest, "kind": draft.release.manifest.kind, "evidence": draft.evidence}
             log["released"], log["why"] = may_replace(self.project.system.gates, draft.evidence, over_rule)
             if self.learning is not None and not over_rule:
-                self._guard(self.learning, draft, log, began)
+                guard(self.learning, self.diary, draft, log, began)
             if now - began < wait:
                 log |= {"released": False, "why": f"{log['why']}; the history ends before its approval"}
             if log["released"]:
                 self._begin_to_release(draft, log, now)
             elif self.learning is not None:
                 self.learning.refuses(log["why"], now)
-
-    def _guard(self, learning: Learning, draft: Draft, log: dict[str, Any], began: int) -> None:
-        """Would it help, and did nothing go wrong: asked before a model that was trained unattended goes on."""
-        helps, why = learning.helps(draft.evidence, began)
-        decided = sum(len(rows) for rows, _ in self.diary.facts)
-        rejected = self.diary.rejections
-        found = guards(draft.evidence, learning.draft.evidence, rejected, decided + rejected)
-        log["guards"] = [each.plain() for each in found]
-        stopped = broken(found)
-        log["released"] = bool(log["released"] and helps and not stopped)
-        log["why"] = "; ".join([log["why"], why, *stopped])
 
     def _begin_to_release(self, draft: Draft, log: dict[str, Any], now: int) -> None:
         """Step by step, where the system declares a rollout; else at once. One at a time."""
@@ -372,6 +345,33 @@ class Rehearsal:
         stands_for = np.rint(1 / np.where(self.diary.propensity[rows] > 0, self.diary.propensity[rows], 1.0))
         facts = concat([facts for _, facts in used])
         return Examples(self.world.rows.take(rows), facts, self.world.at[rows], labels, stands_for.astype(np.int64))
+
+
+def before_outcomes(world: World, start: int, stop: int) -> int:
+    """The end of the longest batch from `start` none of whose rows' outcomes is known within it."""
+    has = world.first[start + 1 : stop + 1] > world.first[start:stop]
+    if not has.any():
+        return stop
+    soonest = int(world.version_known[world.first[start:stop][has]].min())
+    return max(start + 1, int(np.searchsorted(world.known, soonest, side="left")))
+
+
+def reprice(system: System, diary: Diary, desk: Desk) -> None:
+    """Set the price of a review from the volume of the last days: known then, a fact for tomorrow's rows."""
+    recent = [gains for gains in diary.gains[-PRICE_DAYS:] if np.isfinite(gains).any()]
+    if system.reviewers is not None and recent:
+        desk.price = shadow_price(np.concatenate(recent), len(recent), system.reviewers.capacity)
+
+
+def guard(learning: Learning, diary: Diary, draft: Draft, log: dict[str, Any], began: int) -> None:
+    """Would it help, and did nothing go wrong: asked before a model that was trained unattended goes on."""
+    helps, why = learning.helps(draft.evidence, began)
+    decided, rejected = sum(len(rows) for rows, _ in diary.facts), diary.rejections
+    found = guards(draft.evidence, learning.draft.evidence, rejected, decided + rejected)
+    log["guards"] = [each.plain() for each in found]
+    stopped = broken(found)
+    log["released"] = bool(log["released"] and helps and not stopped)
+    log["why"] = "; ".join([log["why"], why, *stopped])
 
 
 def verdicts(project: Project, world: World, rows: Ints, draws: Floats, accuracy: float) -> Column:
