@@ -89,7 +89,7 @@ def test_rehearse_prints_its_result(made):
 
 def test_rehearse_again_is_the_same(made, place, printed):
     """A rehearsal of the same history and seed, in other batches, prints the same but for its seconds."""
-    result = printed("rehearse", "--system", place.system, "--data", place.data, "--home", place.home, "--batch", 700)
+    result = printed("rehearse", "--system", place.system, "--data", place.data, "--home", place.home)
     assert {**result, "seconds": 0} == {**made[1], "seconds": 0}
 
 

@@ -119,17 +119,19 @@ def run_rehearsal(
     return made
 
 
-def run_planted(
-    home: Home, project: Project, data: Path | None, plant: str, *, seed: int, progress: Progress,
-    until: int | None = None,
+def run_trial(
+    home: Home, project: Project, data: Path | None, *, seed: int, progress: Progress, plant: str = "",
+    retrain: bool = True, until: int | None = None,
 ) -> dict[str, Any]:  # fmt: skip
-    """The report of a rehearsal with a fault planted in its second challenger; nothing of it is kept.
+    """The report of a rehearsal of what will not happen, of which nothing is kept.
 
-    Raises InputError for a fault that is not known, and for a system without a rollout.
+    `plant` puts a fault into the second challenger; without `retrain` the first model stays to the end. Raises
+    InputError for a fault that is not known, and for one in a system without a rollout.
     """
-    plant_of(plant)
-    if project.system.rollout is None:
-        raise InputError("--plant: the system declares no `rollout`", hint="steps in system.yaml")
+    if plant:
+        plant_of(plant)
+        if project.system.rollout is None:
+            raise InputError("--plant: the system declares no `rollout`", hint="steps in system.yaml")
     acquire_all(home, project, data, progress=progress)
     tables, started, log = before(standing_tables(home, project), until), time.perf_counter(), MemoryStore()
     with (
@@ -139,8 +141,9 @@ def run_planted(
     ):
         world = world_of(project, tables)
         diary = rehearse(project, world, load_train(project), loader_for, log, seed=seed, progress=progress,
-                         trainer=_trainer(project, seed, pool), views=views, plant=plant)  # fmt: skip
-    return report(project, tables, world, diary, seed, round(time.perf_counter() - started, 1))
+                         trainer=_trainer(project, seed, pool), views=views, plant=plant, retrain=retrain)  # fmt: skip
+    seconds = round(time.perf_counter() - started, 1)
+    return {**report(project, tables, world, diary, seed, seconds), "snapshots": named(tables)}
 
 
 def _rehearse(
@@ -179,6 +182,14 @@ def _go_live(home: Home, actor: Actor, draft: Draft, price: float) -> None:
         go_live(Place(home.store, home.environment, actor, now()), name, digest, approval=None,
                 why="a rehearsal came to it")  # fmt: skip
     home.store.append([], [(PRICE, name, {"value": price})])
+
+
+def worth_of_retraining(home: Home, without: Mapping[str, Any]) -> float | None:
+    """What the kept rehearsal of the same rows and seed gained over one without training again; None without one."""
+    kept = dict(home.store.list(REPORT)).get(without["system"])
+    if kept is None or any(kept.get(key) != without[key] for key in ("snapshots", "seed", "decisions")):
+        return None
+    return float(kept["value"]["total"] - without["value"]["total"])
 
 
 def _trainer(project: Project, seed: int, pool: ProcessPoolExecutor) -> Trainer:
@@ -272,7 +283,7 @@ def run_training(
         found = labels_report(project, history_of(project, tables))
         tell(found)
         begun = experiments.Begun(experiments.TRAIN, now(), seed, parameters or {}, named(tables))
-        draft, kept = _recorded(home, project, tables, begun)
+        draft, kept = recorded(home, project, tables, begun)
         draft = replace(draft, evidence={**draft.evidence, "labels": [each.plain() for each in found]})
         draft, evidence = with_evidence(draft)
         run.outputs = [
@@ -283,13 +294,16 @@ def run_training(
     return draft
 
 
-def _recorded(
-    home: Home, project: Project, tables: Tables, begun: experiments.Begun
+def recorded(
+    home: Home, project: Project, tables: Tables, begun: experiments.Begun, known: tuple[Examples, int] | None = None
 ) -> tuple[Draft, tuple[str, str, Any]]:
-    """A trained draft, and the document of its run. A run that fails is kept at once, with the reason."""
+    """A trained draft, and the document of its run. A run that fails is kept at once, with the reason.
+
+    It learns from what is `known` until a time, or from everything that the tables know.
+    """
     started = time.perf_counter()
     try:
-        examples, until = known_examples(project, tables)
+        examples, until = known or known_examples(project, tables)
         draft = _resting_on(_train(home, project, examples, until, begun), tables)
     except RoadworthyError as error:
         ended = experiments.Ended(time.perf_counter() - started, why=str(error))

@@ -1,6 +1,7 @@
 """The live scheduler: runs what is due beside a server.
 
-A job acquires one table at its contract's cadence, or watches one system at `watch.every`.
+A job acquires one table at its contract's cadence, watches one system at `watch.every`, or asks each day whether
+training again is due, and then does so.
 """
 
 from __future__ import annotations
@@ -14,18 +15,20 @@ from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from threading import Event, Thread
-from typing import cast
+from typing import NamedTuple, cast
 
 from roadworthy.app import App, Served
 from roadworthy.core.quality import refresh_every
+from roadworthy.core.system import DAY
 from roadworthy.errors import RoadworthyError, StoreError
 from roadworthy.flows.acquire import Pulled
 from roadworthy.flows.declare import Project
 from roadworthy.flows.jobs import PLACE, Claim, Fenced, job_id, plan, run_due, watch_id
 from roadworthy.flows.snapshots import SETS, SetName
 from roadworthy.flows.watch import keep
-from roadworthy.home import clock
+from roadworthy.home import Home, clock
 from roadworthy.intake import acquire_set, new_rows, refuse
+from roadworthy.retraining import retrain
 from roadworthy.stores import SQLiteStore
 from roadworthy.watching import look_apart, tell_of
 
@@ -82,8 +85,15 @@ def plan_jobs(app: App) -> dict[str, int]:
         for name in SETS
         if system in places and (interval := refresh_every(served.project.contracts[name].sla)) is not None
     }
+    every |= {retrain_id(system): DAY for system, served in app.served.items()
+              if system in places and served.project.system.retrain is not None}  # fmt: skip
     plan(app.home.store, every, clock())
     return every
+
+
+def retrain_id(system: str) -> str:
+    """The job that asks whether a system's model should be trained again."""
+    return f"retrain {system}"
 
 
 def run_what_is_due(app: App) -> list[str]:
@@ -93,6 +103,7 @@ def run_what_is_due(app: App) -> list[str]:
         for system in app.served
         for name in SETS
     }
+    work |= {(id := retrain_id(system)): _said(app, id, _retrain(app, system)) for system in app.served}
     try:
         return run_due(app.home.store, work, f"process {os.getpid()}", clock)
     except RoadworthyError:
@@ -143,13 +154,33 @@ def _said(app: App, id: str, work: Callable[[Claim], None]) -> Callable[[Claim],
     return said
 
 
+class Place(NamedTuple):
+    """What a job works on: its writes are refused once another process has taken it over."""
+
+    home: Home
+    project: Project
+    data: Path | None
+
+
+def _place(app: App, system: str, claim: Claim) -> Place:
+    place = app.home.store.get(PLACE, system)
+    project = replace(app.served[system].project, folder=Path(place["folder"]))
+    home = replace(app.home, store=cast("SQLiteStore", Fenced(app.home.store, claim)))
+    return Place(home, project, Path(place["data"]) if place["data"] else None)
+
+
+def _retrain(app: App, system: str) -> Callable[[Claim], None]:
+    def work(claim: Claim) -> None:
+        home, project, data = _place(app, system, claim)
+        retrain(home, project, data, seed=0, progress=lambda *_: None)
+
+    return work
+
+
 def _acquire(app: App, system: str, name: SetName) -> Callable[[Claim], None]:
     def work(claim: Claim) -> None:
-        place = app.home.store.get(PLACE, system)
         served = app.served[system]
-        project = replace(served.project, folder=Path(place["folder"]))
-        data = Path(place["data"]) if place["data"] else None
-        home = replace(app.home, store=cast("SQLiteStore", Fenced(app.home.store, claim)))
+        home, project, data = _place(app, system, claim)
         pulled = acquire_set(home, project, name, data, progress=lambda *_: None)
         refuse(pulled)
         if name == "outcome" and pulled.made:

@@ -39,6 +39,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {  # by the group in which `--help` 
     "Models and their evidence": {
         "train": "a release with its evidence, from everything that is known",
         "runs": "the experiments of a system, and what differs between some of them",
+        "retrain": "whether training again is due by what staying has cost, and if so, doing it",
         "rehearse": "the whole operation over history",
         "evidence": "everything that was measured of a release",
         "behave": "the behaviour tests of a system, the edges of its contract, and the team's own tests",
@@ -70,6 +71,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {  # by the group in which `--help` 
         "trace": "one decision, and everything that led to it",
         "watch": "the monitors of a system over a period, those that page first",
         "incidents": "what a watch opened; take one, or end it",
+        "respond": "do something about an incident, and keep that it was done",
         "halt": "stop a system at once, or lift the halt",
         "profile": "what the columns of files hold, counted over fixed bins in one pass",
         "drift": "whether a window of rows differs from a reference, and in which columns",

@@ -19,7 +19,7 @@ from roadworthy.flows.declare import read_system
 from roadworthy.flows.plant import plant_of
 from roadworthy.home import open_home
 from roadworthy.intake import begin_anew
-from roadworthy.runs import run_planted, run_rehearsal
+from roadworthy.runs import run_rehearsal, run_trial
 from roadworthy.who import who
 
 Days = Annotated[int, Parameter(help="Days of history to simulate.")]
@@ -51,7 +51,7 @@ def demo(
                                    actor=who(opened, os.environ)).report  # fmt: skip
             if days >= FAULTY_DAYS:
                 until = int(np.datetime64(result["from"][:10], "us").astype(np.int64)) + FAULTY_DAYS * DAY
-                with_fault = run_planted(opened, project, data, FAULT, seed=seed, progress=report, until=until)
+                with_fault = run_trial(opened, project, data, plant=FAULT, seed=seed, progress=report, until=until)
                 result["with_fault"] = {"planted": FAULT, "rollouts": with_fault["rollouts"]}
     if json:
         print_json(result)

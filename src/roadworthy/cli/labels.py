@@ -3,23 +3,52 @@
 from __future__ import annotations
 
 from pathlib import Path
+from typing import Annotated, Any
 
-from roadworthy.cli.output import SYSTEM, Data, HomeFolder, Json, System, home_of, print_json, progress, say, table
+import numpy as np
+from cyclopts import Parameter
+
+from roadworthy.cli.output import (
+    SYSTEM,
+    Data,
+    HomeFolder,
+    Json,
+    Seed,
+    System,
+    home_of,
+    print_json,
+    progress,
+    say,
+    table,
+)
 from roadworthy.core.label_rates import Group, Period
 from roadworthy.core.labels import percent
 from roadworthy.core.views import History
-from roadworthy.flows.declare import Project, read_system
+from roadworthy.flows.declare import Project, load_train, read_system
+from roadworthy.flows.history import facts
 from roadworthy.flows.labels import Report, Taken, full_report, taken_live
 from roadworthy.flows.rehearse import Progress
+from roadworthy.flows.releases import rule_release
 from roadworthy.flows.snapshots import SETS, newest
+from roadworthy.flows.suspects import second_look
+from roadworthy.flows.train import examples_of
 from roadworthy.flows.world import history_of
 from roadworthy.home import is_home, open_home
 from roadworthy.intake import acquire_all, standing_tables
+from roadworthy.models import loader_for
 
 STYLES = {"error": "red", "warning": "yellow", "note": ""}
 
 
-def labels(*, system: System = SYSTEM, data: Data = None, home: HomeFolder = None, json: Json = False) -> int:
+Suspect = Annotated[bool, Parameter(name="--suspect", negative="",
+                                    help="List labels that models surely contradict, for a second look.")]  # fmt: skip
+LISTED = 20  # suspects shown to a person; `--json` lists all
+
+
+def labels(
+    *, system: System = SYSTEM, data: Data = None, home: HomeFolder = None, suspect: Suspect = False, seed: Seed = 0,
+    json: Json = False,
+) -> int:  # fmt: skip
     """Report coverage, delay, base rates, contradictions and what is never seen; exit with 1 if training would fail."""
     project = read_system(system)
     name = project.system.name
@@ -27,16 +56,38 @@ def labels(*, system: System = SYSTEM, data: Data = None, home: HomeFolder = Non
         history, taken = _known(home_of(home), project, data, done)
     report = full_report(project, history, taken)
     errors = [each for each in report.findings if each.severity == "error"]
+    doubted = _doubted(project, history, seed, quiet=json) if suspect and not errors else None
     if json:
         rates = {column: {"overall": overall, "groups": [each.plain() for each in groups]}
                  for column, (overall, groups) in report.base_rates.items()}  # fmt: skip
         print_json({"ok": not errors, "system": name, "rows": len(history.at),
                     "findings": [each.plain() for each in report.findings],
-                    "periods": [each.plain() for each in report.periods], "base_rates": rates})  # fmt: skip
+                    "periods": [each.plain() for each in report.periods], "base_rates": rates,
+                    **({"suspects": doubted} if suspect else {})})  # fmt: skip
     else:
         say(f"{name}: {len(history.at):,} rows, {_span(report.periods)}")
         _show(report)
+        if doubted is not None:
+            _show_doubted(doubted)
     return 1 if errors else 0
+
+
+def _doubted(project: Project, history: History, seed: int, *, quiet: bool) -> dict[str, Any]:
+    """What models trained on other subjects surely contradict."""
+    with progress("training", quiet=quiet):
+        until = int(np.maximum(history.at, history.known).max()) + 1
+        learned = examples_of(history, facts(history, project.views, rule_release(project).release.quanta()), until)
+        return second_look(project, load_train(project), loader_for, learned, until, seed)
+
+
+def _show_doubted(found: dict[str, Any]) -> None:
+    say()
+    say(f"{found['suspects']:,} of {found['rows']:,} labels deserve a second look; about {percent(found['noise'])} are "
+        "wrong, if the models are right")  # fmt: skip
+    rows = [[f"  {each['id']}", each["at"][:16], "true" if each["label"] else "false", f"{each['probability']:.1%}"]
+            for each in found["listed"][:LISTED]]  # fmt: skip
+    if rows:
+        table(["  row", "at", "label", "true, say the models"], rows, right=(3,))
 
 
 def _known(home: Path, project: Project, data: Path | None, done: Progress) -> tuple[History, Taken | None]:

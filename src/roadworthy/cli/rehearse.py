@@ -26,35 +26,39 @@ from roadworthy.cli.output import (
 from roadworthy.errors import InputError
 from roadworthy.flows.declare import read_system
 from roadworthy.home import open_home
-from roadworthy.runs import run_planted, run_rehearsal
+from roadworthy.runs import run_rehearsal, run_trial, worth_of_retraining
 from roadworthy.who import who
-
-Batch = Annotated[int, Parameter(help="Rows decided at once; the log does not depend on it.")]
 
 Plant = Annotated[
     str, Parameter(help="A fault for the second challenger: worse, slower, broken or region. Nothing is kept then.")
 ]
+
+Retrain = Annotated[bool, Parameter(help="With --no-retrain the first model stays to the end. Nothing is kept then.")]
 
 
 Until = Annotated[str, Parameter(help="A day, such as 2018-06-30, at whose beginning the history ends.")]
 
 
 def rehearse(
-    *, system: System = SYSTEM, data: Data = None, home: HomeFolder = None, seed: Seed = 0, batch: Batch = 10_000,
-    plant: Plant = "", until: Until = "", json: Json = False,
+    *, system: System = SYSTEM, data: Data = None, home: HomeFolder = None, seed: Seed = 0,
+    plant: Plant = "", retrain: Retrain = True, until: Until = "", json: Json = False,
 ) -> None:  # fmt: skip
     """Run history through the live code: decisions, reviewers, delayed outcomes, retraining. Says what it was worth."""
     project = read_system(system)
     with open_home(home_of(home)) as opened, progress("rehearsing", quiet=json) as report:
-        if plant:
-            result = run_planted(opened, project, data, plant, seed=seed, progress=report, until=_end(until))
+        if plant or not retrain:
+            result = run_trial(opened, project, data, plant=plant, retrain=retrain, seed=seed, progress=report,
+                               until=_end(until))  # fmt: skip
         else:
-            result = run_rehearsal(opened, project, data, seed=seed, batch=batch, progress=report, until=_end(until),
+            result = run_rehearsal(opened, project, data, seed=seed, progress=report, until=_end(until),
                                    actor=who(opened, os.environ)).report  # fmt: skip
+        worth = None if retrain else worth_of_retraining(opened, result)
     if json:
-        print_json(result)
-    else:
-        show(result)
+        print_json(result if retrain else {**result, "retraining_was_worth": worth})
+        return
+    show(result)
+    if worth is not None:
+        say(f"  training again was worth {money(worth, result['currency'])}, by the kept rehearsal of the same rows")
 
 
 def _end(until: str) -> int | None:
@@ -84,6 +88,7 @@ def show(result: dict[str, Any]) -> None:
         say(f"  total if reviewers are right in   {'   '.join(spread)}")
     show_trainings(result["trainings"])
     show_rollouts(result["rollouts"])
+    show_changes(result.get("changes", []))
     show_watch(result["watch"])
     for assumption in result["assumptions"]:
         say(f"  * {assumption}", "dim")
@@ -122,6 +127,20 @@ def show_watch(watch: dict[str, Any]) -> None:
             for each in watch["pages"]]  # fmt: skip
     if rows:
         table(["  paged", "until", "monitors", ""], rows)
+
+
+def show_changes(changes: list[dict[str, Any]]) -> None:
+    """Changes as a table: when each began and was noticed, what was done, and how much of what could be won was."""
+    rows = []
+    for each in changes:
+        shares = ["-" if each[when] is None else f"{each[when]:.0%}" for when in ("before", "during", "after")]
+        trained = ", ".join(at[5:10] for at in each["trained"]) or "-"
+        live = each["live"][5:10] if each["live"] else each["tried"] or "under way"
+        rows.append([f"  {each['since'][:10]}", f"{each['noticed'][5:10]} ({each['delay_days']} days)",
+                     f"{each['excess']:,.0f}", trained, *shares, live])  # fmt: skip
+    if rows:
+        table(["  change", "noticed", "lost", "trained", "won before", "during", "after", "live"], rows,
+              right=(2, 4, 5, 6))  # fmt: skip
 
 
 def _way(rollout: dict[str, Any]) -> str:

@@ -144,6 +144,14 @@ class Training:
 
 
 @dataclass(frozen=True, slots=True)
+class Retrain:
+    """Train again when what is lost by staying has reached the price of that, instead of every so often."""
+
+    cost: float  # money of one retraining: computing it, looking at it, and the risk of a change
+    at_least: int = 14 * DAY  # microseconds between two of them
+
+
+@dataclass(frozen=True, slots=True)
 class Kpi:
     """A measure over decisions and their outcomes: one DuckDB aggregate, looked at and written out anew by us."""
 
@@ -233,6 +241,7 @@ class System:
     training: Training = field(default_factory=Training)
     gates: tuple[Gate, ...] = ()
     rollout: Rollout | None = None
+    retrain: Retrain | None = None
     unenforced: tuple[Unenforced, ...] = ()
     kpis: tuple[Kpi, ...] = ()
     goals: tuple[Goal, ...] = ()

@@ -16,6 +16,7 @@ from roadworthy.core.system import (
     Decision,
     Guardrail,
     Owner,
+    Retrain,
     Reviewers,
     Rule,
     System,
@@ -30,7 +31,7 @@ from roadworthy.flows.declare_watch import read_watch
 from roadworthy.flows.marked import Section, shown
 
 ENFORCED = ("system", "purpose", "timezone", "owner", "data", "decision", "value", "rule", "reviewers", "guardrails",
-            "training", "kpis", "goals", "gates", "rollout", "watch")  # fmt: skip
+            "training", "kpis", "goals", "gates", "rollout", "retrain", "watch")  # fmt: skip
 UNDERSTOOD = ("retention", "regulation", "vendors")
 UNDERSTOOD_WITHIN = (("owner", "cost_centre"), ("watch", "retrain_when"), ("watch", "at_least"))
 BOOLEAN_WORDS = ("yes", "no", "on", "off", "true", "false", "y", "n")  # what YAML 1.1 reads as booleans
@@ -60,6 +61,7 @@ def read_system_yaml(top: Section, tables: Tables, contracts: Mapping[str, Contr
         training=_training(top),
         gates=_gates(top, kinds),
         rollout=read_rollout(top, goals["kpis"], decision, contracts.get("input"), audited=audited),
+        retrain=_retrain(top),
         watch=read_watch(top),
         unenforced=_unenforced(top),
         **goals,
@@ -210,6 +212,17 @@ def _training(top: Section) -> Training:
     names = ("every", "window", "calibrate", "test", "first")
     section.known(names)
     return Training(**{name: section.duration(name, getattr(default, name)) for name in names})
+
+
+def _retrain(top: Section) -> Retrain | None:
+    if "retrain" not in top.data:
+        return None
+    section = top.section("retrain", "cost, and at_least: the time between two trainings")
+    section.known(("cost", "at_least"))
+    cost = section.number("cost", "money of one retraining, more than 0", 0.0, math.inf)
+    if cost == 0 and isinstance(section.data.get("cost"), int | float):
+        section.report("cost", "money of one retraining, more than 0", "0")
+    return Retrain(cost, section.duration("at_least", Retrain(cost).at_least))
 
 
 def _gates(top: Section, columns: Mapping[str, TermKind]) -> tuple[Gate, ...]:

@@ -21,18 +21,21 @@ from roadworthy.core import record
 from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints, concat, text
 from roadworthy.core.draws import uniform
 from roadworthy.core.gates import NON_INFERIORITY, Gate
+from roadworthy.core.guards import broken, guards
 from roadworthy.core.measured import EVALUATION
 from roadworthy.core.policy import best_action, shadow_price
 from roadworthy.core.review import Case, Queue
 from roadworthy.core.running import RunningViews
-from roadworthy.core.system import DAY
+from roadworthy.core.system import DAY, System
 from roadworthy.errors import InputError
 from roadworthy.flows.decide import Desk, Taken, as_it_came
 from roadworthy.flows.declare import Project
 from roadworthy.flows.gate import in_rehearsal
+from roadworthy.flows.rehearse_retrain import Learning
 from roadworthy.flows.rehearse_rollout import Rollout, begin, challenged, decided, give_up, look, observe
 from roadworthy.flows.rehearse_watch import Tick, Watcher, watch
 from roadworthy.flows.releases import Draft, rule_release
+from roadworthy.flows.retrain import lost
 from roadworthy.flows.rollout_ab import Decided
 from roadworthy.flows.train import Examples, TrainFunction, fit
 from roadworthy.flows.watch import usual_metrics
@@ -41,6 +44,8 @@ from roadworthy.ports import Loader, Store, Views
 
 BATCH = 10_000  # rows a batch at most; the log does not depend on it
 APPROVAL = 7 * DAY  # from the begin of a training to its release: somebody must look at the evidence
+STANDING = DAY  # the same where `retrain` is declared: under a standing approval, in the same night
+KEPT = 3  # releases that one could go back to
 PRICE_DAYS = 7  # days of volume that the price of a review follows
 PLANTED = 2  # the rollout that a fault is planted in: the first one is over the rule
 
@@ -71,6 +76,7 @@ class Diary:
     releases: list[tuple[int, Draft]] = field(default_factory=list)  # (from when, what)
     rollouts: list[Rollout] = field(default_factory=list)
     watcher: Watcher = field(default_factory=Watcher)
+    changes: list[dict[str, Any]] = field(default_factory=list)  # noticed, where the system declares `retrain`
     rejections: int = 0
     repeats: int = 0
     digest: record.LogDigest = field(default_factory=record.LogDigest)
@@ -93,6 +99,10 @@ class Rehearsal:
     fault: str = ""  # planted in the second challenger
     log: list[tuple[Ints, Decided]] = field(default_factory=list)  # what was decided, where there are A/B tests
     rejected: int = 0  # rows, up to the last watch
+    retrain: bool = True  # False: the first model stays
+    learning: Learning | None = None  # once a model decides, where the system declares `retrain`
+    spans: deque[tuple[int, int, int]] = field(default_factory=deque)  # days whose outcomes have not matured
+    true: deque[tuple[int, float]] = field(default_factory=deque)  # (time, true outcomes) of the days that have
 
     def run(self, progress: Progress) -> Diary:
         """Go through all days; returns what happened."""
@@ -103,11 +113,13 @@ class Rehearsal:
             self.diary.prices.append(self.desk.price)
             self._decide(start, stop)
             self._review(end)
-            self._reprice()
+            reprice(self.project.system, self.diary, self.desk)
             self._roll(end)
             _watch(self, end)
             self._release(end)
-            if self._training_due(day - first + 1):
+            self.spans.append((start, stop, end))
+            self._learn(end)
+            if self._training_due(day - first + 1, end):
                 self._train(end)
             progress(stop, len(self.world.rows), str(np.datetime64(day, "D")))
         self._release(end, last=True)
@@ -119,7 +131,7 @@ class Rehearsal:
         """Decide a day's rows, in batches that end before an outcome of their own rows could have been seen."""
         gains: list[Floats] = [np.empty(0)]
         while start < stop:
-            end = min(start + self.batch, stop, self._before_outcomes(start, stop))
+            end = min(start + self.batch, stop, before_outcomes(self.world, start, stop))
             rows = self.world.rows.take(slice(start, end))
             taken = self.desk.take(rows, {}, partial(as_it_came, rows))
             gains.append(self._note(taken, start + taken.new))
@@ -134,15 +146,6 @@ class Rehearsal:
         """Whether a rollout has an A/B test, which looks back at what was decided before it."""
         plan = self.project.system.rollout
         return plan is not None and any(step.kind == "ab" for step in plan.steps)
-
-    def _before_outcomes(self, start: int, stop: int) -> int:
-        """The end of the longest batch from `start` none of whose rows' outcomes is known within it."""
-        world = self.world
-        has = world.first[start + 1 : stop + 1] > world.first[start:stop]
-        if not has.any():
-            return stop
-        soonest = int(world.version_known[world.first[start:stop][has]].min())
-        return max(start + 1, int(np.searchsorted(world.known, soonest, side="left")))
 
     def _note(self, taken: Taken, rows: Ints) -> Floats:
         """Write a decided batch into the diary; returns what reviews of its rows would have been worth."""
@@ -204,16 +207,51 @@ class Rehearsal:
             shown |= actions == action
         return shown
 
-    def _reprice(self) -> None:
-        """Set the price of a review from the volume of the last days: known then, a fact for tomorrow's rows."""
-        reviewers = self.project.system.reviewers
-        recent = [gains for gains in self.diary.gains[-PRICE_DAYS:] if np.isfinite(gains).any()]
-        if reviewers is not None and recent:
-            self.desk.price = shadow_price(np.concatenate(recent), len(recent), reviewers.capacity)
-
-    def _training_due(self, days: int) -> bool:
+    def _training_due(self, days: int, now: int) -> bool:
+        if not self.retrain and len(self.diary.releases) > 1:
+            return False
+        if self.learning is not None:
+            return not self._busy() and self.learning.training_is_due(now)
         since = days * DAY - self.project.system.training.first
         return since >= 0 and since % self.project.system.training.every == 0
+
+    def _busy(self) -> bool:
+        """Whether a change is under way: a training, or a rollout that nobody has to look at."""
+        rollout = self._rollout()
+        return bool(self.begun) or (rollout is not None and rollout.standing.state != "held")
+
+    def _learn(self, now: int) -> None:
+        """Take in the days whose outcomes have matured and whose cases have ended; go back where that helps."""
+        system, reviewers, learning = self.project.system, self.project.system.reviewers, self.learning
+        settled = max(system.outcome.matures, reviewers.unworked_after + reviewers.delay if reviewers else 0)
+        while self.spans and self.spans[0][2] + settled <= now:
+            start, stop, end = self.spans.popleft()
+            rows = np.arange(start, stop)
+            label = np.where(self.shown(rows), self.world.labels(rows, now), np.nan)
+            self.true.append((end, float(np.nansum(label / np.maximum(self.diary.propensity[rows], 1e-6)))))
+            mine = self.diary.by_release[rows] == len(self.diary.releases) - 1
+            if learning is not None and mine.any():
+                rows, label = rows[mine], label[mine]
+                diary, inputs = self.diary, self.world.rows.take(rows)
+                found = lost(system, inputs, diary.action[rows], diary.probability[rows], diary.propensity[rows], label)
+                learning.observe(found, end, now)
+        if learning is not None and self.retrain and not self._busy() and learning.going_back_is_due():
+            self._go_back(learning, now)
+
+    def _go_back(self, learning: Learning, now: int) -> None:
+        """A release that decided before takes over again, if it is better at what came since."""
+        before = {draft.release.digest: draft for _, draft in self.diary.releases[1:]}
+        before.pop(learning.draft.release.digest, None)
+        if not before:
+            return
+        found = learning.best_before(list(before.values())[-KEPT:], self._examples(now, learning.account.since))
+        if found is not None:
+            draft, why = found
+            log = {**NOTHING, "at": now, "digest": draft.release.digest, "kind": draft.release.manifest.kind,
+                   "evidence": draft.evidence, "released": True, "why": f"kept from before: {why}"}  # fmt: skip
+            self.diary.trainings.append(log)
+            learning.begins(now)
+            self._begin_to_release(draft, log, now)
 
     def _train(self, now: int) -> None:
         """Begin to train on what is known now; the operation goes on meanwhile."""
@@ -223,10 +261,13 @@ class Rehearsal:
             self.diary.trainings.append({**NOTHING, "at": now, "why": str(error)})
         else:
             self.begun.append((now, self.trainer(examples, now, self.diary.releases[-1][1])))
+            if self.learning is not None:
+                self.learning.begins(now)
 
     def _release(self, now: int, last: bool = False) -> None:
         """Some time after a training began: release its model if its value holds against what it would replace."""
-        while self.begun and (now - self.begun[0][0] >= APPROVAL or last):
+        wait = APPROVAL if self.learning is None else STANDING
+        while self.begun and (now - self.begun[0][0] >= wait or last):
             began, future = self.begun.popleft()
             log = {**NOTHING, "at": began}
             self.diary.trainings.append(log)
@@ -238,10 +279,14 @@ class Rehearsal:
             over_rule = self.diary.releases[-1][1].release.predict is None
             log |= {"digest": draft.release.digest, "kind": draft.release.manifest.kind, "evidence": draft.evidence}
             log["released"], log["why"] = may_replace(self.project.system.gates, draft.evidence, over_rule)
-            if now - began < APPROVAL:
+            if self.learning is not None and not over_rule:
+                guard(self.learning, self.diary, draft, log, began)
+            if now - began < wait:
                 log |= {"released": False, "why": f"{log['why']}; the history ends before its approval"}
             if log["released"]:
                 self._begin_to_release(draft, log, now)
+            elif self.learning is not None:
+                self.learning.refuses(log["why"], now)
 
     def _begin_to_release(self, draft: Draft, log: dict[str, Any], now: int) -> None:
         """Step by step, where the system declares a rollout; else at once. One at a time."""
@@ -259,6 +304,10 @@ class Rehearsal:
 
     def _take_over(self, draft: Draft, now: int) -> None:
         self.diary.releases.append((now, draft))
+        if (plan := self.project.system.retrain) is not None:
+            self.learning = self.learning or Learning(self.project.system, plan, draft, story=self.diary.changes,
+                                                      true=self.true)  # fmt: skip
+            self.learning.starts(draft, now)
         self.desk.release, self.desk.price = draft.release, draft.evidence["review_price"]
 
     def _rollout(self) -> Rollout | None:
@@ -283,21 +332,25 @@ class Rehearsal:
             if released and not rollout.fault:
                 self._take_over(rollout.draft, now)
 
+            elif self.learning is not None:
+                self.learning.refuses(f"its rollout was {rollout.standing.state.replace('_', ' ')}", now)
+
     def _end(self, rollout: Rollout, now: int, why: str) -> None:
         give_up(rollout, self.desk, now, why)
         self._logged(rollout, released=False)
 
     def _logged(self, rollout: Rollout, *, released: bool) -> None:
         """Say at its training what became of a model."""
-        for log in self.diary.trainings:
+        for log in self.diary.trainings[::-1]:
             if log["digest"] == rollout.draft.release.digest and log["released"]:
                 end = rollout.standing.state.replace("_", " ")
                 log |= {"released": released, "why": log["why"] if released else f"{end}: {rollout.standing.why}"}
+                break
 
-    def _examples(self, now: int) -> Examples:
+    def _examples(self, now: int, since: int | None = None) -> Examples:
         """The decided rows with the facts they were decided on, and what is known and revealed of their outcomes."""
         plan, lag = self.project.system.training, self.project.system.outcome.matures
-        since = now - 3 * lag - plan.test - plan.calibrate - plan.window
+        since = now - 3 * lag - plan.test - plan.calibrate - plan.window if since is None else since
         used = [(rows, facts) for rows, facts in self.diary.facts if len(rows) and self.world.at[rows].max() > since]
         if not used:
             raise InputError("nothing has been decided that could be learned from")
@@ -326,6 +379,33 @@ def _watch(rehearsal: Rehearsal, now: int) -> None:
         (diary.worked_a_day[-1], diary.expired_a_day[-1]) if diary.worked_a_day else None,
     ))  # fmt: skip
     rehearsal.rejected = diary.rejections
+
+
+def before_outcomes(world: World, start: int, stop: int) -> int:
+    """The end of the longest batch from `start` none of whose rows' outcomes is known within it."""
+    has = world.first[start + 1 : stop + 1] > world.first[start:stop]
+    if not has.any():
+        return stop
+    soonest = int(world.version_known[world.first[start:stop][has]].min())
+    return max(start + 1, int(np.searchsorted(world.known, soonest, side="left")))
+
+
+def reprice(system: System, diary: Diary, desk: Desk) -> None:
+    """Set the price of a review from the volume of the last days: known then, a fact for tomorrow's rows."""
+    recent = [gains for gains in diary.gains[-PRICE_DAYS:] if np.isfinite(gains).any()]
+    if system.reviewers is not None and recent:
+        desk.price = shadow_price(np.concatenate(recent), len(recent), system.reviewers.capacity)
+
+
+def guard(learning: Learning, diary: Diary, draft: Draft, log: dict[str, Any], began: int) -> None:
+    """Would it help, and did nothing go wrong: asked before a model that was trained unattended goes on."""
+    helps, why = learning.helps(draft.evidence, began)
+    decided, rejected = sum(len(rows) for rows, _ in diary.facts), diary.rejections
+    found = guards(draft.evidence, learning.draft.evidence, rejected, decided + rejected)
+    log["guards"] = [each.plain() for each in found]
+    stopped = broken(found)
+    log["released"] = bool(log["released"] and helps and not stopped)
+    log["why"] = "; ".join([log["why"], why, *stopped])
 
 
 def verdicts(project: Project, world: World, rows: Ints, draws: Floats, accuracy: float) -> Column:
@@ -382,11 +462,13 @@ def rehearse(  # noqa: PLR0913  a world, and how to run it
     trainer: Trainer | None = None,
     views: Views | None = None,
     plant: str = "",
+    retrain: bool = True,
 ) -> Diary:
     """Run a project over its world; the log goes to `store`. Raises InputError when there is nothing to run over.
 
     `trainer` trains elsewhere, beside the operation, and `views` may live elsewhere; without them all runs here, and
-    the log is the same. `plant` names a fault that the second challenger gets.
+    the log is the same. `plant` names a fault that the second challenger gets. With `retrain`
+    False the first model stays to the end.
     """
 
     def here(examples: Examples, now: int, incumbent: Draft) -> Future[Draft]:
@@ -409,4 +491,5 @@ def rehearse(  # noqa: PLR0913  a world, and how to run it
     views = views or RunningViews(project.views, today.release.quanta())
     desk = Desk(today.release, store, views, b"rehearsal", lambda: 0.0)
     queue = Queue(project.system.reviewers, start) if project.system.reviewers else None
-    return Rehearsal(project, world, trainer or here, seed, batch, desk, queue, diary, fault=plant).run(progress)
+    run = Rehearsal(project, world, trainer or here, seed, batch, desk, queue, diary, fault=plant, retrain=retrain)
+    return run.run(progress)

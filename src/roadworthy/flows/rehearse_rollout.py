@@ -17,6 +17,7 @@ import numpy as np
 
 from roadworthy.core.arms import CHALLENGER, units
 from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints
+from roadworthy.core.calibrate import Calibration
 from roadworthy.core.draws import uniform
 from roadworthy.core.rollout import (
     RUNNING,
@@ -119,14 +120,21 @@ def observe(rollout: Rollout, desk: Desk, taken: Taken, rows: Ints, until: int) 
     if trial.share:
         arms = Rows(seen.canary, unit, failed, latencies(seen.ids, seen.canary, rollout.fault))
         standing = saw_rows(standing, arms, rollout.counted, segment)
-    pairs, due = _paired(desk, taken, seen.canary, failed, unit, rows, until)
+    recalibrated = Calibration(*rollout.draft.evidence.get("champion_calibration", ()))
+    pairs, due = _paired(desk, taken, seen.canary, failed, unit, rows, until, recalibrated)
     rollout.due.append(due)
     rollout.standing = saw_pairs(standing, pairs, rollout.counted, segment)
 
 
 def _paired(
-    desk: Desk, taken: Taken, canary: Bools, failed: Bools, unit: Sequence[bytes], rows: Ints, until: int
-) -> tuple[Pairs, Due]:
+    desk: Desk, taken: Taken, canary: Bools, failed: Bools, unit: Sequence[bytes], rows: Ints, until: int,
+    recalibrated: Calibration,
+) -> tuple[Pairs, Due]:  # fmt: skip
+    """The pairs of a batch.
+
+    What a champion believes is `recalibrated` on the rows that its challenger was calibrated on: after a change it
+    would otherwise believe that it gains more than who knows better, and be believed.
+    """
     system, trial, work = desk.release.system, desk.trial, taken.work
     assert trial is not None, "there are two arms"
     assert work is not None, "decided rows have work"
@@ -136,7 +144,9 @@ def _paired(
         probability[other.places] = other.work.probability
         gone[other.places] = np.isnan(other.work.score) & (other.release.predict is not None)
     mine = chosen(system, taken.rows, work.judged.action, work.audited, work.probability)
-    sides = _sides(system, taken.rows, canary, (mine, action), (work.probability, probability))
+    believed = np.where(canary, work.probability, recalibrated(work.probability))
+    instead = np.where(canary, recalibrated(probability), probability)
+    sides = _sides(system, taken.rows, canary, (mine, action), (believed, instead))
     champion, challenger, values = sides
     pairs = Pairs(
         unit, np.where(canary, gone, failed), np.where(canary, failed, gone), *values,

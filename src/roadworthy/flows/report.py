@@ -22,6 +22,7 @@ from roadworthy.flows.world import Tables, World
 from roadworthy.ports import Store
 
 ACCURACIES = (0.7, 0.8, 0.9, 0.95, 1.0)
+MONTH = 28  # days
 EXAMPLES = 6  # of each action
 
 
@@ -61,6 +62,7 @@ def report(project: Project, tables: Tables, world: World, diary: Diary, seed: i
             "reviewer_accuracy": _accuracies(project, world, diary, decided, worth, mine, rule),
             "unknown_outcomes": _unknown(system, rows, _final(system, diary)[decided], outcome),
         },
+        "changes": _changes(system, diary, daily, world, mine, worth),
         "trainings": [_training(each) for each in diary.trainings],
         "watch": diary.watcher.plain(),
         "rollouts": [rollout.plain() for rollout in diary.rollouts],
@@ -155,8 +157,35 @@ def _training(log: dict[str, Any]) -> dict[str, Any]:
     return {
         "at": iso(log["at"]), "rows": parts["rows"], "positives": parts["positives"], "release": log["digest"],
         "kind": log["kind"], "released": log["released"], "why": log.get("why", ""),
-        "evidence": evidence.get("metrics", {}),
+        "evidence": evidence.get("metrics", {}), "guards": log.get("guards", []),
     }  # fmt: skip
+
+
+def _changes(
+    system: System, diary: Diary, daily: _Daily, world: World, mine: Ints, worth: Ledgered
+) -> list[dict[str, Any]]:
+    """Each change with the share of what could be won: before it, until something was done, and after that."""
+    nothing = do_nothing(system, worth)
+    won, could = daily.money(mine - nothing), daily.money(perfect(worth) - nothing)
+    start = int(world.known[0]) // DAY
+
+    def share(since: int, until: int) -> float | None:
+        span = slice(max(0, since - start), max(0, until - start))
+        whole = float(could[span].sum())
+        return float(won[span].sum()) / whole if whole > 0 else None
+
+    out = []
+    for each in diary.changes:
+        began, told = _day_of(each["since"]), _day_of(each["noticed"])
+        live = _day_of(each["live"]) if each["live"] else None
+        out.append({**each, "delay_days": told - began, "before": share(began - MONTH, began),
+                    "during": share(began, live or start + daily.days),
+                    "after": share(live, live + MONTH) if live else None})  # fmt: skip
+    return out
+
+
+def _day_of(at: str) -> int:
+    return int(np.datetime64(at.rstrip("Z"), "D").astype(np.int64))
 
 
 def _calibration(diary: Diary, decided: Bools, outcome: Floats) -> list[dict[str, Any]]:

@@ -27,11 +27,13 @@ from roadworthy.core.gates import BASELINE, CHAMPION
 from roadworthy.core.measured import EVALUATION
 from roadworthy.core.policy import MONEY, payoffs, shadow_price
 from roadworthy.core.release import REVIEW_PRICE, Manifest, Release
+from roadworthy.core.retrain import losses, usual
 from roadworthy.core.system import DAY, System
 from roadworthy.core.venn_abers import fit as fit_venn_abers
 from roadworthy.core.views import History
 from roadworthy.core.worth import do_nothing, ledger, rule_with_hindsight
 from roadworthy.errors import InputError
+from roadworthy.flows.against import against
 from roadworthy.flows.declare import Project, load_train, read_files
 from roadworthy.flows.evaluate import Seen, codes_of, headline, measures, of_gates
 from roadworthy.flows.releases import Draft, model_release, open_model
@@ -206,31 +208,45 @@ def evaluate(release: Release, parts: Parts, rivals: Mapping[str, Release], seed
     test, system = parts.test, release.system
     days = system.training.test / DAY
     price = price_of(release, parts.calibrate, system.training.calibrate / DAY)
-    seen = seen_of(release, test, price)
+    work = without_reasons(release, test, price)
+    seen = _seen(release, test, work)
     found = headline(seen, days, seed)
     said = measures(system, seen, found, seed) + of_gates(system, system.gates, seen, days, seed)
     value = found["value_per_day"]
     gain = estimate_sum(seen.money - best_rule(system, test), seen.subjects, days, seed)
     said.append(_compared(value, gain, BASELINE))
+    more: dict[str, Any] = {}
     for name, rival in rivals.items():
         other_price = price_of(rival, parts.calibrate, system.training.calibrate / DAY)
-        other = seen_of(rival, test, other_price).money
+        other_work = without_reasons(rival, test, other_price)
+        other = realised(rival, other_work, test)
         found[f"gain_over_{name}"] = gain = estimate_sum(seen.money - other, seen.subjects, days, seed)
         if name == CHAMPION and rival.predict is not None:
             said.append(_compared(value, gain, CHAMPION))
+            sides = (work.judged.action, seen.money), (other_work.judged.action, other)
+            more["against_champion"] = against(release, test.rows, test.labels, seen.subjects, *sides)
+            if system.retrain is not None:
+                believed = without_reasons(rival, parts.calibrate, other_price).probability
+                fitted = fit_calibration(believed, parts.calibrate.labels)
+                more["champion_calibration"] = (fitted.a, fitted.b, fitted.c)
     counts = {
         name: {"rows": len(part), "positives": int(part.labels.sum())}
         for name, part in (("train", parts.train), ("calibrate", parts.calibrate), ("test", parts.test))
     }
+    usually = usual(losses(system, test.rows, work.judged.action, test.labels, np.ones(len(test))))
     return {
         "metrics": {name: each.plain() for name, each in found.items()}, "parts": counts, "review_price": price,
+        "usual_loss": usually.plain() if usually else None, **more,
         EVALUATION: [each.plain() for each in said],
     }  # fmt: skip
 
 
 def seen_of(release: Release, examples: Examples, price: float) -> Seen:
     """Examples as a release would have decided them, at a price of a review."""
-    work = without_reasons(release, examples, price)
+    return _seen(release, examples, without_reasons(release, examples, price))
+
+
+def _seen(release: Release, examples: Examples, work: Work) -> Seen:
     subjects = examples.rows[release.system.decision.subject or release.system.decision.id]
     return Seen(examples.rows, examples.at, examples.labels, work.probability, work.judged.chosen != 0,
                 realised(release, work, examples), codes_of(subjects))  # fmt: skip

@@ -1,0 +1,141 @@
+"""What a live log teaches: the decided rows with the facts they were decided on, and what became known of them."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from roadworthy.core import record
+from roadworthy.core.aggregate import positions
+from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints, concat, microseconds, text
+from roadworthy.core.decide import AUDIT
+from roadworthy.core.draws import uniform
+from roadworthy.core.release import Release
+from roadworthy.core.system import System
+from roadworthy.core.views import facts_of
+from roadworthy.core.weights import times, weights
+from roadworthy.flows.decide import INPUT, OUTCOME
+from roadworthy.flows.outcomes import input_rows
+from roadworthy.flows.sharing import together
+from roadworthy.flows.told import Told, labels, read
+from roadworthy.flows.train import Examples
+from roadworthy.ports import Item, Store
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Decided:
+    """The decisions of a log. Arrays have shape (decisions,)."""
+
+    rows: Batch
+    facts: Batch
+    at: Ints  # microseconds
+    ids: list[bytes]
+    release: Column  # digests, 32 bytes each
+    action: Column
+    audited: Bools
+    probability: Floats
+    propensity: Floats
+    labels: Floats  # the last word on each outcome: 1, 0, or NaN
+    rejected: int  # rows that broke their contract
+    until: int  # microseconds: the newest thing that the log knows
+
+    def take(self, mask: Bools) -> Decided:
+        """Those of a mask."""
+        kept = np.flatnonzero(mask)
+        return Decided(
+            self.rows.take(kept), self.facts.take(kept), self.at[kept], [self.ids[row] for row in kept.tolist()],
+            self.release[kept], self.action[kept], self.audited[kept], self.probability[kept], self.propensity[kept],
+            self.labels[kept], self.rejected, self.until,
+        )  # fmt: skip
+
+    def __len__(self) -> int:
+        return len(self.at)
+
+
+def decided(store: Store, release: Release) -> Decided | None:
+    """The decisions of a system's log, as a release reads them; None where there are none."""
+    system, names = release.system, [fact.name for view in release.views for fact in facts_of(view)]
+    rows, facts, headers, rejected = [], [], list[record.Header](), 0
+    for entries in together(store.scan(system.name, INPUT)):
+        items = [item for entry in entries for item in entry.items]
+        found = [record.header_of(record.decode(item.record)) for item in items]
+        made = [place for place, header in enumerate(found) if header.kind == "decision"]
+        rejected += len(items) - len(made)
+        if made:
+            kept, fields = [items[place] for place in made], entries[0].fields
+            rows.append(input_rows(release.contract, fields["input"], kept))
+            facts.append(_facts(names, fields["facts"], kept))
+            headers += [found[place] for place in made]
+    if not headers:
+        return None
+    table, known = concat(rows), _labels(store, system)
+    at = microseconds(table[system.decision.at])
+    until = max(int(at.max()), *(header.known or 0 for header in headers), *(said for said, _ in known.values()), 0)
+    found_labels = np.array([known.get(header.id, (0, np.nan))[1] for header in headers], np.float64)
+    if system.outcome.absent == "false":
+        found_labels = np.where(np.isnan(found_labels) & (at + system.outcome.matures <= until), 0.0, found_labels)
+    missing = np.nan
+    return Decided(
+        table, concat(facts), at, [header.id for header in headers],
+        np.array([header.release for header in headers], object), text(header.action for header in headers),
+        np.array([header.tier == AUDIT for header in headers], np.bool_),
+        np.array([missing if header.probability is None else header.probability / record.QUANTUM
+                  for header in headers], np.float64),
+        np.array([header.propensity / record.QUANTUM for header in headers], np.float64),
+        found_labels, rejected, until + 1,
+    )  # fmt: skip
+
+
+def _facts(names: Sequence[str], fields: Sequence[str], items: Sequence[Item]) -> Batch:
+    """The facts of stored decisions; one that was not there then is missing."""
+    bodies = [record.values(record.decode(item.record).parts[1].body) for item in items]
+    stored = dict(zip(fields, zip(*bodies, strict=True), strict=True)) if bodies and bodies[0] else {}
+    columns: dict[str, Column] = {}
+    for name in names:
+        values = stored.get(name, (None,) * len(items))
+        columns[name] = (text(values) if any(isinstance(value, str) for value in values) else
+                         np.array([np.nan if value is None else value for value in values], np.float64))  # fmt: skip
+    return Batch(columns, len(items))
+
+
+def _labels(store: Store, system: System) -> dict[bytes, tuple[int, float]]:
+    """What each outcome has come to by the system's policy, and when its last version was known."""
+    told: dict[bytes, list[Told]] = {}
+    for entry in store.scan(system.name, OUTCOME):
+        for item in entry.items:
+            version = read(item)
+            told.setdefault(version.id, []).append(version)
+    return {id: (many[-1].known, float(labels(many, system.outcome.conflict)[-1])) for id, many in told.items()}
+
+
+def shown(release: Release, found: Decided) -> Bools:
+    """Which decisions let their outcome be seen."""
+    return np.isin(found.action.astype(str), list(release.system.decision.reveals))
+
+
+def examples(release: Release, found: Decided, half_life: float = 0.0) -> Examples:
+    """The decisions as training rows: each as often as it stands for, by the chance that its outcome could be seen.
+
+    A label that the action hid is not used, whoever told it: such labels come from those who complain.
+    """
+    labels = np.where(shown(release, found), found.labels, np.nan)
+    weight = weights(found.propensity, np.ones(len(found)), (found.until - found.at).astype(np.float64), half_life)
+    drawn = np.array(uniform("learn", found.ids))
+    return Examples(found.rows, found.facts, found.at, labels, np.maximum(times(weight, drawn), 0))
+
+
+def joined(before: Examples, ids: Column, log: Examples, log_ids: Column) -> Examples:
+    """Examples of a history and of a log; a row of both is taken from the log, which knows what it was decided on."""
+    other = positions(np.unique(log_ids), ids) < 0
+    kept = before.take(other)
+
+    def of_both(one: Batch, two: Batch) -> Batch:
+        names = [name for name in one.names if name in two]
+        return concat([one.select(names), two.select(names)])
+
+    return Examples(
+        of_both(kept.rows, log.rows), of_both(kept.facts, log.facts), np.concatenate([kept.at, log.at]),
+        np.concatenate([kept.labels, log.labels]), np.concatenate([kept.stands_for, log.stands_for]),
+    )  # fmt: skip

@@ -1,0 +1,161 @@
+"""Training again, live: the log says what was lost, a model is trained on it, and only what passes goes on."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from small_world import DAY, START, Place, quiet, write_system, write_tables
+from test_rehearse_retrain import CHANGE, DAYS, DECLARED, changed_columns
+
+from roadworthy.app import open_app
+from roadworthy.cli import run
+from roadworthy.core.weights import agreement, times, weights
+from roadworthy.flows.declare import read_system
+from roadworthy.flows.jobs import jobs
+from roadworthy.flows.learn import decided, examples
+from roadworthy.flows.releases import LIVE
+from roadworthy.flows.respond import RESPONSE
+from roadworthy.home import open_home
+from roadworthy.retraining import retrain, rule_now
+from roadworthy.runs import run_training
+from roadworthy.scheduler import plan_jobs, retrain_id, run_what_is_due
+from roadworthy.settings import read
+
+LIVE_NOW = {
+    **DECLARED,
+    "gates:\n": "retrain: {cost: 300, at_least: 1s}\ngates:\n",  # all of it is in one minute
+    "  - cost_per_1000 <= 20                   # most of it is the people who review\n": "",  # unsure with so few rows
+}
+
+
+def cut(columns, keep):
+    """The columns of some rows."""
+    return {name: column[keep] for name, column in columns.items()}
+
+
+def plain(columns, rows):
+    """Rows as a caller sends them."""
+    lists = [column[rows].astype(str).tolist() if column.dtype.kind == "M" else column[rows].tolist()
+             for column in columns.values()]  # fmt: skip
+    return [dict(zip(columns, values, strict=True)) for values in zip(*lists, strict=True)]
+
+
+@pytest.fixture(scope="module")
+def lived(tmp_path_factory):
+    """A home whose model was trained before the change and has decided, row by row, ever since."""
+    folder = tmp_path_factory.mktemp("lived")
+    payments, frauds = changed_columns()
+    day = (payments["tx_datetime"].astype(np.int64) - START) // DAY
+    before = day < CHANGE
+    data = write_tables(folder / "data", cut(payments, before), cut(frauds, before))
+    place = Place(write_system(folder / "system", LIVE_NOW), data, folder / "home")
+    project = read_system(place.system)
+    with open_home(place.home) as home:
+        run_training(home, project, place.data, seed=0, progress=quiet)
+        served = open_app(home, read({})).desk("card-fraud")
+        for today in range(CHANGE, DAYS):
+            served.decide(plain(payments, np.flatnonzero(day == today)))
+            known = np.flatnonzero(day == today - 2)
+            if today - 2 >= CHANGE:
+                served.outcomes(plain(frauds, known))
+    return place
+
+
+def test_the_rule_reads_the_log(lived):
+    """The change is dated to the day, and training is due, because more was lost than a training costs."""
+    with open_home(lived.home, writes=False) as home:
+        rule = rule_now(home, read_system(lived.system))
+    assert rule.advice.verdict == "train"
+    assert rule.standing.account.excess > 300
+    assert abs((rule.standing.account.since - START) / DAY - CHANGE) <= 2
+    assert rule.standing.noticed is not None
+
+
+def test_the_log_teaches_by_weight(lived):
+    """Rows whose action hid the outcome have no label, and those that were audited count for the others."""
+    with open_home(lived.home, writes=False) as home:
+        rule = rule_now(home, read_system(lived.system))
+        log = decided(home.store, rule.release)
+    assert log is not None
+    assert len(log) == sum(1 for _ in log.ids) > 3_000
+    taught = examples(rule.release, log)
+    assert np.isnan(taught.labels[log.action == "block"]).all()
+    audited = log.audited & (log.propensity == 0.5)
+    assert set(taught.stands_for[log.propensity == 1].tolist()) == {1}
+    assert set(taught.stands_for[audited].tolist()) <= {2}
+
+
+def test_what_it_says_can_be_read(lived, capsys):
+    """`roadworthy retrain --dry-run` says what the rule says and changes nothing."""
+    code = run(["retrain", "--dry-run", "--json", "--system", str(lived.system), "--home", str(lived.home)])
+    made = json.loads(capsys.readouterr().out)
+    assert code == 0
+    assert made["verdict"] == "train"
+    assert made["trained"] is None
+    assert run(["retrain", "--dry-run", "--system", str(lived.system), "--home", str(lived.home)]) == 0
+    assert "noticed by the outcomes of" in capsys.readouterr().out
+
+
+def test_a_model_that_passes_goes_on(lived):
+    """Training takes in the log, every question is answered, the release decides, and the response is kept."""
+    project = read_system(lived.system)
+    with open_home(lived.home) as home:
+        before = home.store.get(LIVE, "card-fraud")["digest"]
+        made = retrain(home, project, lived.data, seed=0, progress=quiet)
+        after = home.store.get(LIVE, "card-fraud")["digest"]
+        (response,) = (body for _, body in home.store.list(RESPONSE))
+    assert [each["name"] for each in made["questions"]] == [
+        "would_help", "contract", "size", "label_rate", "decision_rate", "slices", "gates",
+    ]  # fmt: skip
+    assert not [each for each in made["questions"] if each["verdict"] != "pass"]
+    assert after == made["trained"] != before
+    assert response["what"] == "retrain"
+    assert response["result"].endswith(": live")
+
+
+def test_reviewers_who_disagree_teach_less():
+    """Verdicts make a label by Bayes' rule: three of one mind are surer than one, and a tie says nothing."""
+    label, sure = agreement(np.array([1, 3, 1, 0]), np.array([0, 0, 1, 2]), 0.9)
+    assert label[[0, 1, 3]].tolist() == [1.0, 1.0, 0.0]
+    assert np.isnan(label[2])
+    assert sure[2] == 0
+    assert np.isclose(sure[0], 0.9 - 0.1)
+    assert sure[1] > sure[3] > sure[0]
+
+
+def test_a_weight_is_kept_on_average():
+    """Rows are given as often as their weight says, on average; old and unsure ones less, and none without end."""
+    weight = weights(np.array([0.2, 1.0, 1.0, 0.001, 0.0]), np.array([1.0, 0.5, 1.0, 1.0, 1.0]),
+                     np.array([0.0, 0.0, 30.0, 0.0, 0.0]), 30.0)  # fmt: skip
+    assert weight.tolist() == [5.0, 0.5, 0.5, 20.0, 0.0]
+    draws = (np.arange(1_000) + 0.5) / 1_000
+    assert times(np.full(1_000, 1.3), draws).mean() == pytest.approx(1.3)
+
+
+def test_the_scheduler_asks_each_day(lived):
+    """Beside a server the rule is asked by a job, which does what is due and leaves no error."""
+    with open_home(lived.home) as home:
+        app = open_app(home, read({}))
+        assert retrain_id("card-fraud") in plan_jobs(app)
+        before = len(home.store.list(RESPONSE))
+        assert retrain_id("card-fraud") in run_what_is_due(app)
+        assert jobs(home.store)[retrain_id("card-fraud")].error == ""
+        assert len(home.store.list(RESPONSE)) >= before
+
+
+def test_a_sample_is_drawn_with_a_known_chance_and_kept(lived, capsys):
+    """`respond sample` names decisions whose outcome is not known, says their chance, and is listed afterwards."""
+    asked = ["--by", "ann@example.com", "--why", "what are these", "--home", str(lived.home)]
+    assert run(["respond", "sample", "card-fraud", "--cases", "5", "--json", *asked]) == 0
+    drawn = json.loads(capsys.readouterr().out)["result"]
+    assert len({each["decision_id"] for each in drawn["cases"]}) == 5
+    assert drawn["chance"] == 5 / drawn["of"]
+    assert run(["respond", "tighten", "card-fraud", *asked]) == 0
+    assert run(["respond", "--home", str(lived.home)]) == 0
+    shown = capsys.readouterr().out
+    assert "every decision takes the fallback" in shown
+    assert "decisions drawn" in shown
+    assert run(["respond", "tightn", "card-fraud", *asked]) == 2
+    assert "did you mean 'tighten'" in capsys.readouterr().err
