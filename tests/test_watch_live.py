@@ -99,6 +99,19 @@ def test_an_empty_period_says_where_the_rows_are(home, capsys):
     assert "no row came in this period; the newest is of 2018-05-31T00:58" in said
 
 
+def test_beside_a_server_a_look_is_only_shown(home, capsys):
+    """While a server owns the home the command says what it finds, and keeps nothing."""
+    with open_home(home) as opened:
+        open_app(opened, read({})).desk(NAME).decide(payments(10_000, 120, START + 60 * DAY))
+        words = ("watch", "--until", "2018-06-01", "--home", str(home), "--json")
+        assert run(words) == 2  # owned by somebody who answers nowhere
+        opened.address.write_text("http://127.0.0.1:9")
+        capsys.readouterr()
+        status, said = typed(capsys, *words)
+        assert (status, json.loads(said)["decisions"]) == (0, 120)
+        assert opened.store.list("watch") == []
+
+
 def test_the_scheduler_watches_at_its_time_and_http_shows_it(home):
     """A served system is watched in another process when it is due; the findings and incidents are there over HTTP."""
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Annotated, Any
 
 import numpy as np
@@ -12,8 +13,8 @@ from roadworthy.cli.output import HomeFolder, Json, home_of, print_json, say, se
 from roadworthy.cli.rollout import system_of
 from roadworthy.errors import InputError
 from roadworthy.flows.watch import Looked
-from roadworthy.home import open_home
-from roadworthy.watching import run_watch, tell_of
+from roadworthy.home import ADDRESS, open_home
+from roadworthy.watching import look, run_watch, tell_of
 
 COLOURS = {"fail": "yellow", "not enough data": "dim", "pass": "green"}
 
@@ -25,10 +26,8 @@ def watch(
     home: HomeFolder = None, json: Json = False,
 ) -> int:  # fmt: skip
     """Run the monitors over what was decided, and say what is wrong, worst first; exit 1 when something pages."""
-    times = [_time("--from", since), _time("--until", until)]
-    with open_home(home_of(home)) as opened:
-        looked = run_watch(opened, system_of(opened, system), since=times[0], until=times[1])
-        lost = tell_of(settings().notify, looked, opened.path.name)
+    folder, times = home_of(home), (_time("--from", since), _time("--until", until))
+    looked, lost = _look(folder, system, *times)
     for each in lost:
         Console(stderr=True, highlight=False, soft_wrap=True).print(f"not told: {each}", style="yellow", markup=False)
     if json:
@@ -36,6 +35,19 @@ def watch(
     else:
         _show(looked)
     return 1 if looked.pages else 0
+
+
+def _look(folder: Path, system: str, since: int | None, until: int | None) -> tuple[Looked, list[str]]:
+    """A look, kept and told; beside a server, which keeps and tells its own looks, it is only shown."""
+    try:
+        with open_home(folder) as opened:
+            looked = run_watch(opened, system_of(opened, system), since=since, until=until)
+            return looked, tell_of(settings().notify, looked, opened.path.name)
+    except InputError:
+        if not (folder / ADDRESS).exists():  # nobody serves this home: the error says what is wrong
+            raise
+    with open_home(folder, writes=False) as opened:
+        return look(opened, system_of(opened, system), since=since, until=until), []
 
 
 def _time(name: str, text: str) -> int | None:

@@ -66,7 +66,8 @@ def look(
     out += [operational.timeouts(period), operational.saturation(period), cost.cost(period)]
     out += [business.value_per_day(period, usual), *filter(None, (business.queue(period), business.overrides(period)))]
     after = msgspec.structs.replace(state, until=period.until, alarms=alarms, groups=groups)
-    return after, [*out, *unfair]
+    order = list(MONITORS)
+    return after, sorted([*out, *unfair], key=lambda each: order.index(each.monitor))
 
 
 def _explained(found: list[Finding], period: Period) -> list[Finding]:
