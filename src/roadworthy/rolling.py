@@ -9,6 +9,7 @@ from threading import Lock, RLock
 from typing import Any, Protocol
 
 from roadworthy.core.arms import Trial
+from roadworthy.core.calibrate import Calibration
 from roadworthy.core.release import Release
 from roadworthy.core.rights import Actor
 from roadworthy.core.views import names_of
@@ -17,7 +18,7 @@ from roadworthy.flows import rollout as rollouts
 from roadworthy.flows.decide import Desk, Taken
 from roadworthy.flows.declare import Project
 from roadworthy.flows.guard import Guard
-from roadworthy.flows.releases import LIVE, find_release, load_release, price_of
+from roadworthy.flows.releases import DOCUMENT, LIVE, find_release, load_release, price_of
 from roadworthy.flows.rollout_log import Rivals
 from roadworthy.flows.shadow import Shadow, shown
 from roadworthy.flows.sharing import catch_up
@@ -152,7 +153,8 @@ class Rolling:
         challenger = kept.standing.challenger
         if self._guard is None or self._guard.release.digest != challenger:
             self._guard = self.guard_of(self.home, load_release(challenger, self.home.vault, loader)[1])
-        return Rivals(self.served.desk.release, self._guard.release)
+        fitted = self.home.store.get(DOCUMENT, challenger)["evidence"].get("champion_calibration", ())
+        return Rivals(self.served.desk.release, self._guard.release, Calibration(*fitted))
 
     def _apply(self, kept: rollouts.Kept) -> None:
         """Let the desk decide as the rollout stands: between two batches, so no request meets half of it."""

@@ -33,7 +33,7 @@ from roadworthy.flows.marked import Section, shown
 ENFORCED = ("system", "purpose", "timezone", "owner", "data", "decision", "value", "rule", "reviewers", "guardrails",
             "training", "kpis", "goals", "gates", "rollout", "retrain", "watch")  # fmt: skip
 UNDERSTOOD = ("retention", "regulation", "vendors")
-UNDERSTOOD_WITHIN = (("owner", "cost_centre"), ("watch", "retrain_when"), ("watch", "at_least"))
+UNDERSTOOD_WITHIN = (("owner", "cost_centre"),)
 BOOLEAN_WORDS = ("yes", "no", "on", "off", "true", "false", "y", "n")  # what YAML 1.1 reads as booleans
 
 

@@ -15,7 +15,7 @@ def read_watch(top: Section) -> Watch:
     if "watch" not in top.data:
         return Watch()
     section = top.section("watch", "every, bounds and quiet")
-    section.known(("every", "bounds", "quiet", "retrain_when", "at_least"))
+    section.known(("every", "bounds", "quiet"))
     every = section.duration("every", Watch().every)
     return Watch(every, _bounds(section), _quiet(section))
 

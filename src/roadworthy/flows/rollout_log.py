@@ -12,6 +12,7 @@ import numpy as np
 from roadworthy.core import record
 from roadworthy.core.arms import CHALLENGER, ONE, units
 from roadworthy.core.batch import Batch, Column, Floats, text
+from roadworthy.core.calibrate import Calibration
 from roadworthy.core.decide import AUDIT, HALTED
 from roadworthy.core.outcomes import Policy
 from roadworthy.core.release import Release
@@ -53,14 +54,19 @@ class Position:
 
 
 class Rivals(NamedTuple):
-    """Both releases of a rollout."""
+    """Both releases of a rollout.
+
+    What the champion believes is `recalibrated` on the rows that its challenger was calibrated on: after a change it
+    would otherwise believe that it gains more than who knows better, and be believed.
+    """
 
     champion: Release
     challenger: Release
+    recalibrated: Calibration = Calibration()
 
     def of(self, digest: bytes) -> Release | None:
         """The one of this digest."""
-        return next((each for each in self if each.digest_bytes == digest), None)
+        return next((each for each in (self.champion, self.challenger) if each.digest_bytes == digest), None)
 
 
 def read(
@@ -173,7 +179,7 @@ def _paired(store: Store, rivals: Rivals, others: Sequence[record.ShadowHeader])
         if made is None:
             continue
         header = record.header_of(record.decode(made.item.record))
-        if {header.release, other.release} == {each.digest_bytes for each in rivals}:
+        if {header.release, other.release} == {rivals.champion.digest_bytes, rivals.challenger.digest_bytes}:
             label = label_of(found[other.id], rivals.champion.system.outcome.conflict)
             pairs.append(Pair(made, header, other, label))
     return pairs
@@ -232,7 +238,7 @@ def _pairs(rivals: Rivals, pairs: Sequence[Pair], sides: Sides) -> Pairs:
     return Pairs(
         units(system, sides.rows, [pair.header.id for pair in pairs]),
         np.array(sides.champion_failed), np.array(sides.challenger_failed),
-        estimated(system, sides.rows, sides.champion, sides.champion_probability),
+        estimated(system, sides.rows, sides.champion, rivals.recalibrated(sides.champion_probability)),
         estimated(system, sides.rows, sides.challenger, sides.challenger_probability),
         np.asarray(sides.champion == sides.challenger, np.bool_),
     )  # fmt: skip
