@@ -100,7 +100,7 @@ def begin(desk: Desk, draft: Draft, number: int, now: int, fault: str = "") -> R
     release = planted(draft.release, fault) if fault else draft.release
     refuse_strangers(desk.release, release)
     rivals = Rivals(desk.release, release)
-    made = Rollout(draft, fault, begun(fresh(*rivals, now), "the rehearsal"), rivals)
+    made = Rollout(draft, fault, begun(fresh(rivals.champion, rivals.challenger, now), "the rehearsal"), rivals)
     name = f"{release.system.name}/{number}"
     desk.trial = trial_of(name, made.standing, release, draft.evidence["review_price"])
     return made
