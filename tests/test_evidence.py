@@ -16,7 +16,7 @@ from roadworthy.cli import run
 from roadworthy.core.batch import batch, text
 from roadworthy.core.evidence import Estimate, Measure, estimate, estimate_sum, evidence_digest, exact, share
 from roadworthy.core.groups import disparity, gap, posterior, prior_of, shrunk
-from roadworthy.core.measured import EVALUATION, LATENCY, MEASURED
+from roadworthy.core.measured import EVALUATION, LATENCY, MEASURED, PLAN
 from roadworthy.core.metrics.average_precision import average_precision
 from roadworthy.core.metrics.calibration_slope import calibration_slope
 from roadworthy.core.metrics.decisions import clustered_share, highest_a_day
@@ -258,10 +258,10 @@ def measures(place, trained, name, **slice):
 
 def test_every_measure_has_a_known_name_and_a_plausible_interval(place, trained):
     """Whatever a training measured can be named in a gate, and each interval lies around its number."""
-    found = [each for kind in (EVALUATION, LATENCY) for _, body in documents(place, trained.release.digest, kind)
+    found = [each for kind in (EVALUATION, LATENCY, PLAN) for _, body in documents(place, trained.release.digest, kind)
              for each in measures_of(body)]  # fmt: skip
     plain = {each.name for each in found if not each.slice}
-    told = {name for name, known in MEASURED.items() if known.kind in (EVALUATION, LATENCY)}
+    told = {name for name, known in MEASURED.items() if known.kind in (EVALUATION, LATENCY, PLAN)}
     assert {each.name for each in found} <= told
     assert told - plain == {"excess_log_loss"}
     for each in found:
@@ -311,7 +311,7 @@ def test_the_same_inputs_are_the_same_evidence(place, trained, tmp_path):
     kinds = again.evidence["documents"]
     assert again.release.digest == trained.release.digest
     assert kinds[EVALUATION] == trained.evidence["documents"][EVALUATION]
-    assert set(kinds) == {EVALUATION, LATENCY}
+    assert set(kinds) == {EVALUATION, LATENCY, PLAN}
 
 
 def test_times_are_those_of_the_timer(trained):
@@ -334,7 +334,7 @@ def test_evidence_is_shown_and_told_as_json(place, trained, capsysbinary):
     assert run(["evidence", trained.release.digest[:10], *where]) == 0
     out = capsysbinary.readouterr().out.decode()
     for words in ("average precision", "over the baseline", "an input goes wrong", "terminal missing", "region far",
-                  "not ranked", "latency p99", "gates: not enough data"):  # fmt: skip
+                  "not ranked", "latency p99", "gates: fail", "cost per 1000"):  # fmt: skip
         assert words in out, words
     assert run(["evidence", "--system", str(place.system), *where, "--json"]) == 0
     made = json.loads(capsysbinary.readouterr().out)

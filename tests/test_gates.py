@@ -290,7 +290,7 @@ def test_gate_shows_each_line_with_what_it_rests_on(place, command):
     assert lines["roc_auc >= 0.5"]["verdict"] == "pass"
     assert lines["average_precision >= 0.99"]["verdict"] == "fail"
     assert lines["value >= champion"]["why"] == "no champion yet"
-    assert lines["cost_per_1000 <= 20"]["why"] == "there is no plan evidence of it"
+    assert lines["cost_per_1000 <= 20"]["evidence"] == made["evidence"]["plan"]
     assert lines["roc_auc >= 0.5"]["evidence"] == made["evidence"]["evaluation"]
     with open_home(place.home, writes=False) as home:
         document = home.store.get(EVIDENCE, made["evidence"]["evaluation"])

@@ -18,13 +18,15 @@ from roadworthy.core.batch import Batch
 from roadworthy.core.evidence import Measure
 from roadworthy.core.features import compute
 from roadworthy.core.labels import Finding
-from roadworthy.core.measured import EVALUATION, LATENCY
+from roadworthy.core.measured import EVALUATION, LATENCY, PLAN
+from roadworthy.core.plan import Training
 from roadworthy.core.release import Manifest, Release
 from roadworthy.core.rights import DEV, Actor
 from roadworthy.core.views import OUTCOME
 from roadworthy.errors import InputError, RoadworthyError
 from roadworthy.flows import experiments
 from roadworthy.flows import sweep as sweeps
+from roadworthy.flows.cost import cost
 from roadworthy.flows.declare import Project, load_train
 from roadworthy.flows.declare_search import search_space
 from roadworthy.flows.deployments import Place, go_live, live_of
@@ -88,7 +90,7 @@ def with_evidence(draft: Draft) -> tuple[Draft, list[tuple[str, str, Any]]]:
     found = [
         kept_evidence(release.digest, release.system.name, kind, summary.get("snapshots", {}),
                       [Measure(**each) for each in summary.pop(kind)], made)
-        for kind in (EVALUATION, LATENCY) if kind in summary
+        for kind in (EVALUATION, LATENCY, PLAN) if kind in summary
     ]  # fmt: skip
     summary["documents"] = {body["kind"]: id for _, id, body in found}
     return replace(draft, evidence=summary), found
@@ -311,11 +313,22 @@ def recorded(
         raise
     seconds = time.perf_counter() - started
     parts, price = split(project.system, examples, until), draft.evidence["review_price"]
+    draft = _priced(draft, parts, price, seconds)
     tested = experiments.keep_tested(home.blobs, draft.release, parts, price)
     ended = experiments.Ended(
         seconds, draft.release.digest, "", draft.evidence["metrics"], draft.evidence["parts"], tested
     )
     return draft, experiments.document(home.store, project, begun, ended)
+
+
+def _priced(draft: Draft, parts: Parts, price: float, seconds: float) -> Draft:
+    """The draft with what its decisions cost. A remote model's calls are known to nobody before they are made."""
+    if draft.release.manifest.kind == "remote":
+        return draft
+    timed = {each["name"]: each["value"] for each in draft.evidence[LATENCY]}
+    took = Training(seconds, len(parts.train))
+    found = cost(draft.release, parts.test, price, timed["latency_p50"] or 0.0, took)
+    return replace(draft, evidence={**draft.evidence, PLAN: [found.plain()]})
 
 
 def known_examples(project: Project, tables: Tables) -> tuple[Examples, int]:

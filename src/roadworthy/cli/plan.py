@@ -23,6 +23,7 @@ from roadworthy.cli.output import (
 )
 from roadworthy.core.gates import PASS
 from roadworthy.core.measured import PLAN
+from roadworthy.core.plan import CORE_HOUR
 from roadworthy.errors import InputError
 from roadworthy.flows.declare import read_system
 from roadworthy.flows.evidence import kept
@@ -35,7 +36,6 @@ CoreHour = Annotated[float, Parameter(help="Price of a core for an hour, in the 
 Keep = Annotated[bool, Parameter(negative="", help="Keep the cost as evidence of the release, for its gates.")]
 
 WIDEST = 1e7  # decisions a second
-CORE_HOUR = 0.05
 
 
 def plan(

@@ -67,7 +67,9 @@ MEASURED: Mapping[str, Known] = MappingProxyType({
     "latency_of_64_p99": _time("99 of 100 batches of 64 rows are decided faster"),
     "model_bytes": Known("the size of the model", LATENCY, unit="bytes"),
     "memory_peak": Known("the most memory that the process held which trained it", LATENCY, unit="bytes"),
-    "cost_per_1000": Known("money that 1,000 decisions cost, by `roadworthy plan --keep`", PLAN, unit="money"),
+    "cost_per_1000": Known(
+        "money that 1,000 decisions cost, of the test part or by `roadworthy plan --keep`", PLAN, unit="money"
+    ),
     "tests_failed": Known("tests of the system's folder that failed", TESTS),
     "behaviour_violations": Known("behaviour tests whose property was violated", BEHAVIOUR),
 })  # fmt: skip

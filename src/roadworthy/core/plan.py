@@ -21,6 +21,7 @@ from roadworthy.core.evidence import Measure, exact
 from roadworthy.core.lane import TAPES
 from roadworthy.core.views import INPUT, View, series_of
 
+CORE_HOUR = 0.05  # money, in the system's currency, of a core for an hour; in a cloud about so much
 FULL = 128  # rows of a full batch: about the largest that is measured, and larger ones save next to nothing
 KNEE = 0.8  # of what a worker can do: from there on each percent of load adds more to the latency than the one before
 ARRIVALS = 20_000  # of a simulated queue
