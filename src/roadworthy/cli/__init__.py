@@ -67,6 +67,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {  # by the group in which `--help` 
         "serve": "decisions over HTTP, and the pages",
         "score": "batch decisions, through the same path as the live ones",
         "outcomes": "what turned out to be true, joined to the decisions it is about",
+        "report": "what a system decided in a period, was worth, cost, and where it was wrong",
         "trace": "one decision, and everything that led to it",
         "halt": "stop a system at once, or lift the halt",
         "profile": "what the columns of files hold, counted over fixed bins in one pass",

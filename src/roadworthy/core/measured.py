@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+COST_PART = "cost_part"  # a measure beside these, which no gate names: a part of what 1,000 decisions cost
 EVALUATION, LATENCY, PLAN, TESTS, BEHAVIOUR = "evaluation", "latency", "plan", "tests", "behaviour"
 
 
