@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import os
 from datetime import date
+from pathlib import Path
 from typing import Any
 
-import msgspec
 import numpy as np
 
 from roadworthy.core import record
@@ -15,17 +16,20 @@ from roadworthy.errors import Conflict, InputError, NotFound
 from roadworthy.flows import evaluation, notify
 from roadworthy.flows.decide import INPUT, iso
 from roadworthy.flows.declare import Project
-from roadworthy.flows.deployments import changes
+from roadworthy.flows.deployments import changes, live_of
 from roadworthy.flows.evaluation import Known, Log
 from roadworthy.flows.needs import findings, incidents, left_over, needs
 from roadworthy.flows.outcome_report import report as outcome_report
+from roadworthy.flows.releases import load_project
 from roadworthy.flows.world import world_of
-from roadworthy.home import Home, now
+from roadworthy.home import Home, now, open_home
 from roadworthy.intake import standing_tables
 from roadworthy.ports import Store
+from roadworthy.runners.processes import apart
 from roadworthy.stores import SQLiteStore
 
 KEPT = "evaluation_report"  # the kind of the document, by system and end of the period
+NICE = 10  # below what decides
 Json = dict[str, Any]
 
 
@@ -66,28 +70,47 @@ def rehearsal_report(home: Home, project: Project, period: Period | None) -> Jso
         store.close()
 
 
-def keep_due(home: Home, project: Project, clock: int, url: str) -> Json | None:
-    """Keep the report on the last whole month and tell its owner; once, whoever comes first. None: nothing to do."""
-    period, system = last_month(clock), project.system
-    id = f"{system.name}/{iso(period.until)}"
-    try:
-        home.store.get(KEPT, id)
-    except NotFound:
-        pass
-    else:
-        return None
-    try:
-        made = live_report(home, project, period, clock)
-    except InputError:
-        return None  # nothing was decided
-    try:
-        home.store.append([], [(KEPT, id, msgspec.to_builtins(made))], [(KEPT, id, None)])
-    except Conflict:
-        return None  # another process kept it meanwhile
-    if url:
-        event = notify.event(notify.REPORTED, id, f"/roadworthy/{home.environment}", system.name, now(), told(made))
-        notify.send(url, event)
+def made_apart(path: Path, system: str, period: Period | None, clock: int) -> Json:
+    """The report on a live log as the release that decides declares it, made in a process of its own.
+
+    Reading a month of records would hold up the decisions of a server.
+    """
+    with apart() as pool:
+        made: Json = pool.submit(_made_in, path, system, period, clock).result()
     return made
+
+
+def _made_in(path: Path, system: str, period: Period | None, clock: int) -> Json:
+    os.nice(NICE)
+    with open_home(path, writes=False) as home:
+        live = live_of(home.store, system)
+        if live is None:
+            raise NotFound(f"no release of {system} is live")
+        return live_report(home, load_project(live["digest"], home.vault), period, clock)
+
+
+def keep_due(home: Home, system: str, newest: int, clock: int, url: str) -> str:
+    """Keep the report on the last whole month and tell its owner; once, whoever comes first.
+
+    `newest` is the time of the newest decision, so that a month without any is not looked for in the log. Returns why
+    the owner was not told, or nothing.
+    """
+    period = last_month(clock)
+    id = f"{system}/{iso(period.until)}"
+    if newest < period.since or id in dict(home.store.list(KEPT)):
+        return ""
+    try:
+        made = made_apart(home.path, system, period, clock)
+    except InputError:
+        return ""  # nothing was decided in it
+    try:
+        home.store.append([], [(KEPT, id, made)], [(KEPT, id, None)])
+    except Conflict:
+        return ""  # another process kept it, or took the job over
+    if not url:
+        return "ROADWORTHY_NOTIFY is not set"
+    said = notify.event(notify.REPORTED, id, f"/roadworthy/{home.environment}", system, now(), told(made))
+    return notify.send(url, said)
 
 
 def told(made: Json) -> Json:

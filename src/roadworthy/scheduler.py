@@ -1,4 +1,7 @@
-"""The live scheduler: runs what is due beside a server. Every job acquires one table at its contract's cadence."""
+"""The live scheduler: runs what is due beside a server.
+
+A job acquires one table at its contract's cadence, or keeps the report on a month that has ended.
+"""
 
 from __future__ import annotations
 
@@ -18,15 +21,17 @@ from roadworthy.core.quality import refresh_every
 from roadworthy.errors import RoadworthyError, StoreError
 from roadworthy.flows.acquire import Pulled
 from roadworthy.flows.declare import Project
-from roadworthy.flows.jobs import PLACE, Claim, Fenced, job_id, plan, run_due
+from roadworthy.flows.jobs import PLACE, Claim, Fenced, job_id, plan, report_id, run_due
 from roadworthy.flows.snapshots import SETS, SetName
 from roadworthy.home import clock
 from roadworthy.intake import acquire_set, new_rows, refuse
+from roadworthy.reporting import keep_due
 from roadworthy.stores import SQLiteStore
 
 LOG = logging.getLogger(__name__)
 LOOK = 1.0  # seconds between looks at what is due
 STOP = 5.0  # seconds that a stop waits for a job: one that is left is taken over when its lease is over
+REPORTS = 3_600_000_000  # microseconds between looks whether a month has ended that is not reported yet
 TOLD = 500  # outcomes that are kept at once: a request waits for them
 
 
@@ -36,7 +41,9 @@ def scheduled(app: App) -> Iterator[None]:
     over = Event()
     # Threads of their own: a halt, a probe or a rollback must not wait for a table that is pulled for minutes, nor for
     # views that are built anew.
-    works: dict[str, Callable[[], object]] = {"look": app.look, "follow": app.follow, "rollouts": app.roll_on}
+    works: dict[str, Callable[[], object]] = {"look": app.look, "follow": app.follow, "rollouts": app.roll_on,
+                                          "reports": partial(run_reports, app)}  # fmt: skip
+    plan_reports(app)
     if plan_jobs(app):
         works["scheduler"] = partial(run_what_is_due, app)
     threads = [Thread(target=_again, args=(name, work, over), name=f"roadworthy-{name}", daemon=True)
@@ -89,6 +96,29 @@ def run_what_is_due(app: App) -> list[str]:
         return run_due(app.home.store, work, f"process {os.getpid()}", clock)
     except RoadworthyError:
         return []  # the store does not answer: the doors say so, and the next look tries again
+
+
+def plan_reports(app: App) -> None:
+    """Enter a job for each system that is served."""
+    plan(app.home.store, dict.fromkeys(map(report_id, app.served), REPORTS), clock())
+
+
+def run_reports(app: App) -> list[str]:
+    """Keep the reports that are due now; returns the ids of the jobs. What goes wrong stands in the job."""
+    work = {(id := report_id(system)): _said(app, id, _report(app, system)) for system in app.served}
+    try:
+        return run_due(app.home.store, work, f"process {os.getpid()}", clock)
+    except RoadworthyError:
+        return []  # as above
+
+
+def _report(app: App, system: str) -> Callable[[Claim], None]:
+    def work(claim: Claim) -> None:
+        home = replace(app.home, store=cast("SQLiteStore", Fenced(app.home.store, claim)))
+        if lost := keep_due(home, system, app.served[system].desk.clock, clock(), app.settings.notify):
+            LOG.warning("notify", extra={"fields": {"system": system, "lost": lost}})
+
+    return work
 
 
 def _said(app: App, id: str, work: Callable[[Claim], None]) -> Callable[[Claim], None]:

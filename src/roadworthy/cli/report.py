@@ -22,14 +22,14 @@ from roadworthy.cli.output import (
     table,
 )
 from roadworthy.flows.declare import read_system
-from roadworthy.flows.evaluation_page import money, page, percent
+from roadworthy.flows.evaluation_page import money, page, percent, signed
 from roadworthy.home import clock, open_home
 from roadworthy.reporting import live_report, period_of, rehearsal_report
 
 Day = Annotated[str, Parameter(help="YYYY-MM-DD, with the other; default: the last whole month (UTC).")]
 TITLES = {
     "decisions": "what it decided", "people": "people", "outcomes": "outcomes", "value": "what it was worth",
-    "kpis": "KPIs", "cost": "what 1,000 decisions cost",
+    "kpis": "KPIs", "cost": "what 1,000 decisions cost", "wrong": "where it was wrong",
 }  # fmt: skip
 
 
@@ -57,7 +57,8 @@ def report(
 
 def show(made: Mapping[str, Any]) -> None:
     """A report for a person at a terminal; the page says more."""
-    say(f"{made['system']}, {made['kept_in']}: {made['from'][:10]} up to {made['until'][:10]}, money in {made['currency']}")
+    days = f"{made['from'][:10]} up to {made['until'][:10]}"
+    say(f"{made['system']}, {made['kept_in']}: {days}, money in {made['currency']}")
     for name, title in TITLES.items():
         figures = made["figures"][name]
         if figures:
@@ -65,14 +66,13 @@ def show(made: Mapping[str, Any]) -> None:
                     for each in figures]  # fmt: skip
             table([title, "[95 %]", "of", "covered", "against the period before"], rows, right=(2, 3))
     wrong = made["wrong"]
-    rows = [[f"  {each['text']}", _interval(each), f"{each['n']:,}", _covered(each)] for each in wrong["figures"]]
-    table(["where it was wrong", "[95 %]", "of", "covered"], rows, right=(2, 3))
     for each in wrong["decisions"][:3]:
         ended = each["action"] if each["ended"] == each["action"] else f"{each['action']}, then {each['ended']}"
         say(f"  {each['decision_id']}: {ended}, {each['better']} was better: {money(each['lost'])} lost")
     for each in wrong["slices"]:
         where = " and ".join(f"{column} {words}" for column, words in each["where"].items())
-        say(f"  weak where {where}: excess loss {each['estimate']:.3g} [{each['low']:.3g}, {each['high']:.3g}]", "yellow")
+        ends = f"[{each['low']:.3g}, {each['high']:.3g}]"
+        say(f"  weak where {where}: excess log loss {each['estimate']:.3g} {ends}", "yellow")
     for each in made["findings"][:5]:
         say(f"  watch: {each['about']} ({each['monitor']}): {each['verdict']}: {each['why']}", "yellow")
     say(f"needs a person: {len(made['needs']) or 'nothing'}")
@@ -103,4 +103,6 @@ def _change(each: Mapping[str, Any]) -> str:
     change = each["change"]
     if change["verdict"] == "not enough data":
         return "not enough data" if change["low"] is None else "no sure change"
-    return str(change["verdict"])
+    ends = [signed(change[end], each["unit"]) for end in ("low", "high")]
+    shown = f" [{', '.join(ends)}]" if ends[0] != ends[1] else f" by {ends[0]}"
+    return str(change["verdict"]) + ("" if change["verdict"] == "the same" else shown)

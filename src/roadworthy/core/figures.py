@@ -19,7 +19,6 @@ from roadworthy.core.batch import Bools, Column, Floats
 from roadworthy.core.decide import AUDIT
 from roadworthy.core.evidence import Estimate, share
 from roadworthy.core.period import Decided, Worth, overridden, reviewed, unreached
-from roadworthy.core.proportion import UNKNOWN
 from roadworthy.core.system import System
 
 Z = 1.959963984540054  # of a 95 % interval
@@ -81,7 +80,7 @@ def _by_subject(subjects: Column, values: Floats) -> Floats:
     if not len(values):
         return np.zeros(0)
     _, codes = np.unique(subjects.astype(str) if subjects.dtype == object else subjects, return_inverse=True)
-    return np.bincount(codes, values)
+    return np.asarray(np.bincount(codes, values), np.float64)
 
 
 def _around(value: float, error: float, subjects: int, n: int) -> Estimate:
@@ -109,7 +108,7 @@ def decisions(system: System, decided: Decided) -> list[Figure]:
     return [
         counted("decisions", "decisions made", len(decided), len(decided)),
         of(rejected, "rejected", "rows refused because they broke their contract", unit="share"),
-        *(shared("action", f"ended as `{action}` at once", decided.action == action, action)
+        *(shared("action", f"were decided `{action}`", decided.action == action, action)
           for action in system.decision.actions),
         shared("fallback", "took the fallback, because the model could not decide", decided.fallback),
         shared("guardrail", "changed by a guardrail", decided.guarded),
@@ -147,8 +146,11 @@ def people(system: System, decided: Decided) -> list[Figure]:
     """What people did with the decisions."""
     asked = reviewed(system, decided)
     told = asked & ~np.isnan(decided.found)
-    found = [shared("reviewed", "went to a person", asked),
-             shared("audited", "of these to learn whether the model is right", (decided.tier == AUDIT)[asked])]  # fmt: skip
+    audited = np.asarray(decided.tier == AUDIT, np.bool_)
+    found = [
+        shared("reviewed", "went to a person", asked),
+        shared("audited", "of these to learn whether the model is right", audited[asked]),
+    ]
     if decided.reviews_told:
         said = float(told.sum() / asked.sum()) if asked.any() else None
         found += [
@@ -160,7 +162,7 @@ def people(system: System, decided: Decided) -> list[Figure]:
 
 
 def review_cost(system: System, decided: Decided) -> Figure | None:
-    """What people cost for 1,000 decisions; None without reviewers. Where reviewers tell, cases nobody reached are free."""
+    """What people cost for 1,000 decisions; None without reviewers. A case that surely nobody reached cost nothing."""
     if system.reviewers is None:
         return None
     paid = reviewed(system, decided)
@@ -188,7 +190,7 @@ class Compared:
     now: Figure
     before: Figure | None
     change: Estimate = NOTHING
-    verdict: Change = UNKNOWN
+    verdict: Change = "not enough data"
 
     def plain(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -212,5 +214,5 @@ def _compared(now: Figure, before: Figure | None) -> Compared:
         return Compared(now, before, Estimate(difference, None, None, now.n))
     low = difference - float(np.hypot(now.value - now.low, before.high - before.value))
     high = difference + float(np.hypot(now.high - now.value, before.value - before.low))
-    verdict: Change = "more" if low > 0 else "less" if high < 0 else "the same" if low == high else UNKNOWN
+    verdict: Change = "more" if low > 0 else "less" if high < 0 else "the same" if low == high else "not enough data"
     return Compared(now, before, Estimate(difference, low, high, now.n), verdict)

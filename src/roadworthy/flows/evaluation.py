@@ -10,7 +10,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
@@ -22,7 +22,6 @@ from roadworthy.core.measured import COST_PART, PLAN
 from roadworthy.core.outcomes import REVIEW
 from roadworthy.core.period import Decided, Period, Worth, unreached, worth_of
 from roadworthy.core.policy import best_action
-from roadworthy.core.slices import Slice, binned, excess_loss, weak_slices
 from roadworthy.core.system import DAY, System
 from roadworthy.errors import InputError
 from roadworthy.flows.decide import INPUT, OUTCOME, iso
@@ -35,6 +34,9 @@ from roadworthy.ports import Item, Store
 
 WORST = 10  # wrong decisions that are listed
 Json = dict[str, Any]
+
+if TYPE_CHECKING:
+    from roadworthy.core.slices import Slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -130,6 +132,7 @@ def document(project: Project, log: Log, period: Period, documents: Store) -> Js
             "value": (figures.value(now, mine), figures.value(before, theirs)),
             "kpis": (_kpis(project, now, mine), _kpis(project, before, theirs)),
             "cost": (_cost(project.system, now, parts), _cost(project.system, before, parts)),
+            "wrong": (_wrongly(project.system, now, mine), _wrongly(project.system, before, theirs)),
             "people": (figures.people(project.system, now), figures.people(project.system, before)),
         }.items()
     }
@@ -203,12 +206,16 @@ def _cost(system: System, decided: Decided, parts: Iterable[Mapping[str, Any]]) 
     return [*found, figures.in_all(found, "cost_per_1000", "in all")]
 
 
+def _day(at: int) -> str:
+    return str(np.datetime64(at, "us").astype("datetime64[D]"))
+
+
 def _by_day(period: Period, decided: Decided, worth: Worth) -> list[Json]:
     day = (decided.at - period.since) // DAY
     days = math.ceil(period.days)
     made, known = np.bincount(day, minlength=days), np.bincount(day[worth.known], minlength=days)
     money = np.bincount(day, worth.money, minlength=days)
-    return [{"day": iso(period.since + place * DAY)[:10], "decisions": int(made[place]), "known": int(known[place]),
+    return [{"day": _day(period.since + place * DAY), "decisions": int(made[place]), "known": int(known[place]),
              "value": float(money[place])} for place in range(days)]  # fmt: skip
 
 
@@ -220,28 +227,38 @@ def _releases(decided: Decided, worth: Worth) -> list[Json]:
         known = chosen & worth.known
         said = figures.averaged(1000 * worth.money[known], decided.subject[known])
         part = decided.take(chosen)
-        per = figures.of(said, "value_per_1000", "worth of 1,000 decisions", unit="money", coverage=figures.coverage(part))
+        covered = figures.coverage(part)
+        per = figures.of(said, "value_per_1000", "worth of 1,000 decisions", unit="money", coverage=covered)
         found.append({"release": release, "first": iso(int(part.at.min())), "last": iso(int(part.at.max())),
                       "decisions": len(part), "value_per_1000": per.plain()})  # fmt: skip
     return found
 
 
-def _wrong(project: Project, decided: Decided, worth: Worth) -> Json:
-    """The decisions that turned out wrong, the costliest first, and the parts of the rows where the model is weak.
+def _ended_wrong(system: System, worth: Worth) -> tuple[Bools, Bools]:
+    """The decisions whose end and outcome are known, and of these the wrong ones.
 
-    Wrong is a decision after which another direct action would have been worth more. A case whose reviewer did not tell
-    ended nobody knows how, and is in neither list.
+    Wrong is one after which another direct action would have been worth more. A case whose reviewer did not tell ended
+    nobody knows how.
     """
-    system = project.system
     direct = np.isin(worth.final.astype(str), [each.action for each in system.value]) & worth.known
-    wrong = direct & (worth.lost > 0) & (worth.final != worth.best)
-    order = np.flatnonzero(wrong)[np.argsort(-worth.lost[wrong], kind="stable")][:WORST]
-    share = figures.shared("wrong", "of the decisions whose end is known were wrong", wrong[direct],
-                           coverage=float(direct.mean()))  # fmt: skip
+    return direct, np.asarray(direct & (worth.lost > 0) & (worth.final != worth.best), np.bool_)
+
+
+def _wrongly(system: System, decided: Decided, worth: Worth) -> list[Figure]:
+    direct, wrong = _ended_wrong(system, worth)
+    said = float(direct.mean()) if len(direct) else None
     lost = figures.summed(np.where(wrong, worth.lost, 0.0)[direct], decided.subject[direct])
+    return [
+        figures.shared("wrong", "of the decisions whose end is known were wrong", wrong[direct], coverage=said),
+        figures.of(lost, "wrong_lost", "lost by them", unit="money", coverage=said),
+    ]
+
+
+def _wrong(project: Project, decided: Decided, worth: Worth) -> Json:
+    """The costliest wrong decisions, and the parts of the rows where the model is weak."""
+    _, wrong = _ended_wrong(project.system, worth)
+    order = np.flatnonzero(wrong)[np.argsort(-worth.lost[wrong], kind="stable")][:WORST]
     return {
-        "figures": [share.plain(), figures.of(lost, "wrong_lost", "lost by them", unit="money",
-                                              coverage=share.coverage).plain()],
         "decisions": [
             {"decision_id": decided.id[row], "at": iso(int(decided.at[row])), "action": decided.action[row],
              "ended": worth.final[row], "better": worth.best[row], "outcome": int(decided.label[row]),
@@ -255,6 +272,8 @@ def _wrong(project: Project, decided: Decided, worth: Worth) -> Json:
 
 def _slices(project: Project, decided: Decided) -> list[Slice]:
     """Where the model is surer than it may be; half of the subjects propose, the other half confirms."""
+    from roadworthy.core.slices import binned, excess_loss, weak_slices  # noqa: PLC0415  SciPy: heavy
+
     seen = decided.take(~np.isnan(decided.label) & ~np.isnan(decided.probability))
     system = project.system
     apart = {system.decision.id, system.decision.at, system.decision.subject}
@@ -266,20 +285,21 @@ def _slices(project: Project, decided: Decided) -> list[Slice]:
 
 def _assumptions(system: System, log: Log, decided: Decided) -> list[str]:
     """What the figures rest on."""
+    by, matures = _day(log.known.as_of), system.outcome.matures / DAY
+    young = "younger ones count as not known, because true outcomes may come sooner than false ones"
     out = [
-        f"Outcomes are those known by {iso(log.known.as_of)[:10]}, of decisions at least "
-        f"{system.outcome.matures / DAY:g} days old; younger ones count as not known, because true outcomes may come "
-        "sooner than false ones.",
-        "Worth is over the decisions whose outcome is known. Those whose action hides their outcome are in none of it: "
-        "how far the known ones stand for all is what the coverage says.",
+        f"Outcomes are those known by {by}, of decisions at least {matures:g} days old; {young}.",
+        (
+            "Worth is over the decisions whose outcome is known. What an action hides is in none of it: "
+            "how far the known ones stand for all is what the coverage says."
+        ),
         "Today's rule is the declared one, on the same rows; what it sends to people is not held to their capacity.",
-        "Intervals are of 95 %, by subject. Periods differ where the interval of the difference excludes 0; seasons "
-        "differ, too.",
+        "Intervals are of 95 %, by subject. A change is sure where the interval of the difference excludes 0.",
     ]
     if system.reviewers is not None:
-        told = ("what they did counts; an old case about which nobody told anything ended as "
-                f"'{system.reviewers.then}'" if decided.reviews_told else
-                f"they tell nothing to this log, so each case counts as one of {system.reviewers.accuracy:.0%} accuracy")
+        told = f"what they did counts; an old case of which nobody told ended as '{system.reviewers.then}'"
+        if not decided.reviews_told:
+            told = f"they tell this log nothing, so each case counts as one of {system.reviewers.accuracy:.0%} accuracy"
         out.append(f"People review at {system.reviewers.cost:g} {system.currency} a case: {told}.")
     if log.kept_in == "rehearsal":
         out.append("A rehearsal knows every outcome of its history, also those that its actions would have hidden.")

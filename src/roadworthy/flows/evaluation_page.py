@@ -18,11 +18,10 @@ def page(report: Mapping[str, Any]) -> str:
     figures = [each for section in ("decisions", "value") for each in report["figures"][section]]
     headline = [{**each, "said": f"{HEADLINE[each['name']]}{', ' + report['currency'] if each['unit'] else ''}"}
                 for each in figures if each["name"] in HEADLINE]  # fmt: skip
-    wrong = [{**each, "before": None, "change": {"verdict": "", "low": None}} for each in report["wrong"]["figures"]]
     last = datetime.fromisoformat(report["until"]) - timedelta(microseconds=1)
     return template("report.html").render(
-        report=report, headline=headline, wrong=wrong, bars=_bars(report), best_day=max(days), worst_day=min(days),
-        last_day=last.date().isoformat(), money=money, percent=percent, day=lambda at: at[:10],
+        report=report, headline=headline, bars=_bars(report), best_day=max(days), worst_day=min(days),
+        last_day=last.date().isoformat(), money=money, percent=percent, signed=signed, day=lambda at: at[:10],
     )  # fmt: skip
 
 
@@ -33,7 +32,16 @@ def money(amount: float) -> str:
 
 def percent(share: float) -> str:
     """A share with as many digits as it needs."""
-    return f"{share:.0%}" if share in (0.0, 1.0) else f"{share:.1%}" if share >= 0.001 else f"{share:.2%}"
+    if 0 < share < 0.0001:
+        return "<0.01%"
+    return f"{share:.0%}" if share in (0.0, 1.0) else f"{share:.1%}" if 0.1 <= share <= 0.9 else f"{share:.2%}"
+
+
+def signed(change: float, unit: str) -> str:
+    """A difference in its unit; of shares in percentage points."""
+    if unit == "share":
+        return f"{100 * change:+.2g} points"
+    return f"{'+' if change > 0 else ''}{money(change)}"
 
 
 def _bars(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -43,7 +51,6 @@ def _bars(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
     scale = TALL / (high - low) if high > low else 0.0
     return [
         {"y": round((high - max(each["value"], 0.0)) * scale, 2), "height": round(abs(each["value"]) * scale, 2),
-         "down": each["value"] < 0,
          "title": f"{each['day']}: {money(each['value'])} {report['currency']}, {each['decisions']:,} decisions"}
         for each in days
     ]  # fmt: skip

@@ -86,6 +86,9 @@ class App(Protocol):
     def report(self, system: str) -> Json | None:
         """The newest rehearsal of a system. Raises NotFound for an unknown system."""
 
+    def evaluated(self, system: str, since: str, until: str) -> Json:
+        """The report on a period of days, without them on the last whole month. Raises NotFound, InputError."""
+
     def data(self, system: str) -> list[Json]:
         """How the tables of a system stand. Raises NotFound for an unknown system."""
 
