@@ -293,6 +293,11 @@ class FakeApp:
             {**make_table(), "table": "outcome", "snapshot": None, "pull": None, "late": [], "waiting": []},
         ]
 
+    def evaluated(self, system: str, since: str, until: str) -> dict[str, Any]:
+        """A report that says what it was asked for."""
+        self.desk(system)
+        return {"system": system, "from": since, "until": until}
+
     def ready(self) -> list[str]:
         """Why not."""
         return self.reasons

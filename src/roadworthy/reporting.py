@@ -51,9 +51,8 @@ def live_report(home: Home, project: Project, period: Period | None, clock: int)
     period = period or last_month(clock)
     system = project.system
     outcomes, columns = outcome_report(home.store, system, clock)
-    rows = zip(columns["id"].tolist(), columns["label"].tolist(), columns["conflict"].tolist(), strict=True)
-    known = Known(clock, {id: (label, bool(conflict)) for id, label, conflict in rows})
-    return _whole(home, project, Log(home.store, "live", known), period, outcomes)
+    log = Log(home.store, "live", evaluation.known_of(columns, clock))
+    return _whole(home, project, log, period, outcomes)
 
 
 def rehearsal_report(home: Home, project: Project, period: Period | None) -> Json:

@@ -22,7 +22,7 @@ from roadworthy.cli.output import (
     table,
 )
 from roadworthy.flows.declare import read_system
-from roadworthy.flows.evaluation_page import money, page, percent, signed
+from roadworthy.flows.evaluation_page import change_of, money, page, percent
 from roadworthy.home import clock, open_home
 from roadworthy.reporting import live_report, period_of, rehearsal_report
 
@@ -103,6 +103,4 @@ def _change(each: Mapping[str, Any]) -> str:
     change = each["change"]
     if change["verdict"] == "not enough data":
         return "not enough data" if change["low"] is None else "no sure change"
-    ends = [signed(change[end], each["unit"]) for end in ("low", "high")]
-    shown = f" [{', '.join(ends)}]" if ends[0] != ends[1] else f" by {ends[0]}"
-    return str(change["verdict"]) + ("" if change["verdict"] == "the same" else shown)
+    return "the same" if change["verdict"] == "the same" else f"{change['verdict']} by {change_of(each)}"

@@ -47,6 +47,12 @@ class Known:
     labels: Mapping[str, tuple[float, bool]]  # 1, 0 or NaN, and whether what was said contradicts itself
 
 
+def known_of(columns: Mapping[str, Column], as_of: int) -> Known:
+    """What is known by the rows of a report on outcomes: `id`, `label` and `conflict`, one a decision."""
+    rows = zip(*(columns[name].tolist() for name in ("id", "label", "conflict")), strict=True)
+    return Known(as_of, {id: (label, bool(conflict)) for id, label, conflict in rows})
+
+
 @dataclass(frozen=True, slots=True)
 class Log:
     """A log, and what is known about the decisions in it."""
@@ -61,12 +67,12 @@ def read(project: Project, log: Log, period: Period) -> tuple[Decided, Decided]:
     name, both = project.system.name, (period, period.before())
     items: list[tuple[tuple[str, ...], list[Item]]] = []
     headers: list[record.Header] = []
-    rejected, first, last = [0, 0], math.inf, -math.inf
+    rejected, first, last, at = [0, 0], math.inf, -math.inf, 0
     for entry in log.store.scan(name, INPUT):
         mine: list[Item] = []
         for item in entry.items:
             header = record.header_of(record.decode(item.record))
-            at = header.at if header.at is not None else header.known or 0
+            at = next(each for each in (header.at, header.known, at) if each is not None)  # else that before it
             first, last = min(first, at), max(last, at)
             if not both[1].since <= at < period.until:
                 continue

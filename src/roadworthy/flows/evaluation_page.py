@@ -21,7 +21,7 @@ def page(report: Mapping[str, Any]) -> str:
     last = datetime.fromisoformat(report["until"]) - timedelta(microseconds=1)
     return template("report.html").render(
         report=report, headline=headline, bars=_bars(report), best_day=max(days), worst_day=min(days),
-        last_day=last.date().isoformat(), money=money, percent=percent, signed=signed, day=lambda at: at[:10],
+        last_day=last.date().isoformat(), money=money, percent=percent, change_of=change_of, day=lambda at: at[:10],
     )  # fmt: skip
 
 
@@ -37,11 +37,12 @@ def percent(share: float) -> str:
     return f"{share:.0%}" if share in (0.0, 1.0) else f"{share:.1%}" if 0.1 <= share <= 0.9 else f"{share:.2%}"
 
 
-def signed(change: float, unit: str) -> str:
-    """A difference in its unit; of shares in percentage points."""
-    if unit == "share":
-        return f"{100 * change:+.2g} points"
-    return f"{'+' if change > 0 else ''}{money(change)}"
+def change_of(figure: Mapping[str, Any]) -> str:
+    """The interval of a change; of a share in percentage points."""
+    points = figure["unit"] == "share"
+    low, high = (f"{100 * end:+.2g}" if points else f"{'+' if end > 0 else ''}{money(end)}"
+                 for end in (figure["change"]["low"], figure["change"]["high"]))  # fmt: skip
+    return (low if low == high else f"{low} to {high}") + (" points" if points else "")
 
 
 def _bars(report: Mapping[str, Any]) -> list[Mapping[str, Any]]:
