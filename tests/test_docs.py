@@ -272,6 +272,7 @@ WALKED = tuple(
     ROOT / "docs" / f"{name}.md"
     for name in (
         "bring-your-model",
+        "report",
         "releases",
         "keys",
         "plan",

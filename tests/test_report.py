@@ -194,6 +194,9 @@ def test_changes_are_sure_or_not_said(now, before, wide, narrow):
     (found,) = compared([mine], [theirs])
     sure = abs(now - before) > float(np.hypot(wide, narrow)) * (1 + 1e-9)
     assert not sure or found.verdict == ("more" if now > before else "less")
+    sums = [replace(mine, total=True, coverage=0.9), replace(theirs, total=True, coverage=0.5)]
+    (other,) = compared(sums[:1], sums[1:])  # of a total that covers less nothing is said
+    assert (other.verdict, other.change.low) == ("not enough data", None)
     (gone,) = compared([mine], [Figure("a", "", None, None, None, 0)])
     assert (gone.verdict, gone.change.estimate) == ("not enough data", None)
 

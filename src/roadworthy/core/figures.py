@@ -22,6 +22,7 @@ from roadworthy.core.period import Decided, Worth, overridden, reviewed, unreach
 from roadworthy.core.system import System
 
 Z = 1.959963984540054  # of a 95 % interval
+ALIKE = 0.01  # totals are compared where their coverages differ by no more
 LEAST = 30  # subjects that a sum or a mean of money needs before its interval is said
 NOTHING = Estimate(None, None, None, 0)
 Change: TypeAlias = Literal["more", "less", "the same", "not enough data"]
@@ -43,6 +44,7 @@ class Figure:
     unit: str = ""  # `money`, `share`, or nothing: a plain number
     coverage: float | None = None
     about: str = ""  # an action, a KPI, a part of the cost
+    total: bool = False  # it grows with the decisions that are covered
 
     def plain(self) -> dict[str, Any]:
         """As a JSON object."""
@@ -137,9 +139,16 @@ def value(decided: Decided, worth: Worth) -> list[Figure]:
         ("over_rule", "more than today's rule", worth.over_rule),
         ("lost", "less than the best action in hindsight", worth.lost),
     )
-    found = [of(summed(each[known], subjects), name, text, unit="money", coverage=said) for name, text, each in sums]
-    per = averaged(1000 * worth.money[known], subjects)
-    return [*found, of(per, "value_per_1000", "worth of 1,000 decisions", unit="money", coverage=said)]
+    means = (
+        ("value_per_1000", "worth of 1,000 decisions", worth.money),
+        ("over_rule_per_1000", "more than today's rule, of 1,000 decisions", worth.over_rule),
+    )
+    return [
+        *(of(summed(each[known], subjects), name, text, unit="money", coverage=said, total=True)
+          for name, text, each in sums),
+        *(of(averaged(1000 * each[known], subjects), name, text, unit="money", coverage=said)
+          for name, text, each in means),
+    ]  # fmt: skip
 
 
 def people(system: System, decided: Decided) -> list[Figure]:
@@ -201,13 +210,19 @@ class Compared:
 
 
 def compared(now: Sequence[Figure], before: Sequence[Figure]) -> list[Compared]:
-    """Each figure with that of the same name before, and whether it surely changed."""
+    """Each figure with that of the same name before, and whether it surely changed.
+
+    A total over decisions with a known outcome is less where fewer are known, which says nothing of the decisions:
+    it is compared only with one that covers alike.
+    """
     known = {(each.name, each.about): each for each in before}
     return [_compared(each, known.get((each.name, each.about))) for each in now]
 
 
 def _compared(now: Figure, before: Figure | None) -> Compared:
     if before is None or not before.n or now.value is None or before.value is None:
+        return Compared(now, before)
+    if now.total and abs((now.coverage or 0.0) - (before.coverage or 0.0)) > ALIKE:
         return Compared(now, before)
     difference = now.value - before.value
     if now.low is None or now.high is None or before.low is None or before.high is None:

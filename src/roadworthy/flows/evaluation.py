@@ -180,7 +180,8 @@ def _kpis(project: Project, decided: Decided, worth: Worth) -> list[Figure]:
             accuracy = system.reviewers.accuracy
             mine[asked] = (accuracy * right + (1 - accuracy) * wrong)[asked]
         said = figures.summed(mine, decided.subject[known])
-        found.append(figures.of(said, "kpi", kpi.text, coverage=figures.coverage(decided), about=kpi.name))
+        covered = figures.coverage(decided)
+        found.append(figures.of(said, "kpi", kpi.text, coverage=covered, about=kpi.name, total=True))
     return found
 
 
@@ -256,7 +257,7 @@ def _wrongly(system: System, decided: Decided, worth: Worth) -> list[Figure]:
     lost = figures.summed(np.where(wrong, worth.lost, 0.0)[direct], decided.subject[direct])
     return [
         figures.shared("wrong", "of the decisions whose end is known were wrong", wrong[direct], coverage=said),
-        figures.of(lost, "wrong_lost", "lost by them", unit="money", coverage=said),
+        figures.of(lost, "wrong_lost", "lost by them", unit="money", coverage=said, total=True),
     ]
 
 
