@@ -24,7 +24,7 @@ from roadworthy.core import record
 from roadworthy.core.figures import LEAST, Figure, averaged, compared, summed
 from roadworthy.core.period import Period, last_month
 from roadworthy.core.system import DAY, Kpi
-from roadworthy.errors import InputError
+from roadworthy.errors import InputError, NotFound
 from roadworthy.flows import evaluation
 from roadworthy.flows.decide import INPUT
 from roadworthy.flows.declare import Project
@@ -270,6 +270,10 @@ def test_a_month_is_reported_once_and_its_owner_told(place):
         assert run_reports(app) == ["report card-fraud"]
         assert run_reports(app) == []
         assert len(home.store.list(KEPT)) == 1
+        with pytest.raises(InputError, match=r"has no decision from 2018-06-01.*\n?.*from 2018-05-11"):
+            app.office.report("card-fraud", "2018-06-01", "2018-06-02")
+        with pytest.raises(NotFound, match="did you mean 'card-fraud'"):
+            app.office.report("card-fruad", "", "")
 
 
 def test_the_command_reports_a_rehearsal_and_the_live_log(place, tmp_path, capsys):
@@ -292,11 +296,10 @@ def test_the_command_reports_a_rehearsal_and_the_live_log(place, tmp_path, capsy
 
 
 def test_a_report_is_read_over_http():
-    """GET gives the report on the days that are asked for; another method is refused, an unknown system not found."""
+    """GET gives the report on the days that are asked for; another method is refused."""
     with serving() as (url, _), httpx.Client(base_url=url) as client:
         path = "/v1/systems/card-fraud/report"
         assert client.get(path, params={"from": "2018-04-01", "until": "2018-05-01"}).json() == {
             "system": "card-fraud", "from": "2018-04-01", "until": "2018-05-01",
         }  # fmt: skip
         assert client.post(path, json={}).status_code == 405
-        assert client.get("/v1/systems/card-fruad/report").status_code == 404

@@ -46,7 +46,6 @@ from roadworthy.models.remote import HttpModel
 from roadworthy.office import Office
 from roadworthy.opening import open_system
 from roadworthy.ports import Views
-from roadworthy.reporting import made_apart, period_of
 from roadworthy.rolling import Rolling
 from roadworthy.settings import Settings
 from roadworthy.standing import standing
@@ -194,11 +193,6 @@ class App:
         """The newest rehearsal of a system. Raises NotFound for an unknown system."""
         self.desk(system)
         return dict(self.home.store.list(REPORT)).get(system)
-
-    def evaluated(self, system: str, since: str, until: str) -> dict[str, Any]:
-        """The report on a period of days, without them on the last whole month. Raises NotFound, InputError."""
-        self.desk(system)
-        return made_apart(self.home.path, system, period_of(since, until), clock())
 
     def data(self, system: str) -> list[dict[str, Any]]:
         """How the tables of a system stand. Raises NotFound for an unknown system."""

@@ -12,7 +12,7 @@ import numpy as np
 from roadworthy.core import record
 from roadworthy.core.draws import caller_text, decision_id
 from roadworthy.core.period import Period, last_month
-from roadworthy.errors import Conflict, InputError, NotFound
+from roadworthy.errors import Conflict, InputError, NotFound, nearest
 from roadworthy.flows import evaluation, notify
 from roadworthy.flows.decide import INPUT, iso
 from roadworthy.flows.declare import Project
@@ -20,7 +20,7 @@ from roadworthy.flows.deployments import changes, live_of
 from roadworthy.flows.evaluation import Known, Log
 from roadworthy.flows.needs import findings, incidents, left_over, needs
 from roadworthy.flows.outcome_report import report as outcome_report
-from roadworthy.flows.releases import load_project
+from roadworthy.flows.releases import LIVE, load_project
 from roadworthy.flows.world import world_of
 from roadworthy.home import Home, now, open_home
 from roadworthy.intake import standing_tables
@@ -84,7 +84,8 @@ def _made_in(path: Path, system: str, period: Period | None, clock: int) -> Json
     with open_home(path, writes=False) as home:
         live = live_of(home.store, system)
         if live is None:
-            raise NotFound(f"no release of {system} is live")
+            known = [name for name, _ in home.store.list(LIVE)]
+            raise NotFound(f"no system '{system}' is live here", hint=nearest(system, known))
         return live_report(home, load_project(live["digest"], home.vault), period, clock)
 
 

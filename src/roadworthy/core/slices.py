@@ -14,8 +14,6 @@ from dataclasses import dataclass
 from itertools import combinations, pairwise
 
 import numpy as np
-from scipy.special import entr
-from scipy.stats import norm
 
 from roadworthy.core.batch import Bools, Column, Floats, Ints, missing
 from roadworthy.core.evidence import Estimate
@@ -47,6 +45,8 @@ class Binned:
 
 def excess_loss(labels: Floats, probability: Floats) -> Floats:
     """Log loss less its expectation under the probability itself, in nats, shape (rows,)."""
+    from scipy.special import entr  # noqa: PLC0415  heavy, and a server does without until it is asked
+
     clipped = np.clip(probability, EDGE, 1 - EDGE)
     loss = -np.where(labels == 1, np.log(clipped), np.log1p(-clipped))
     return np.asarray(loss - entr(clipped) - entr(1 - clipped))
@@ -82,6 +82,8 @@ def _ranges(edges: Floats) -> list[str]:
 
 def weak_slices(columns: Sequence[Binned], loss: Floats, first: Bools) -> list[Slice]:
     """The slices whose excess loss the second half confirms, worst first. `first` says which rows may propose."""
+    from scipy.stats import norm  # noqa: PLC0415  as above
+
     columns = columns[:MOST]
     groups: list[tuple[Binned, ...]] = [(each,) for each in columns]
     groups += list(combinations(columns, 2))

@@ -10,7 +10,7 @@ import hashlib
 import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import numpy as np
 
@@ -22,6 +22,7 @@ from roadworthy.core.measured import COST_PART, PLAN
 from roadworthy.core.outcomes import REVIEW
 from roadworthy.core.period import Decided, Period, Worth, unreached, worth_of
 from roadworthy.core.policy import best_action
+from roadworthy.core.slices import Slice, binned, excess_loss, weak_slices
 from roadworthy.core.system import DAY, System
 from roadworthy.errors import InputError
 from roadworthy.flows.decide import INPUT, OUTCOME, iso
@@ -34,9 +35,6 @@ from roadworthy.ports import Item, Store
 
 WORST = 10  # wrong decisions that are listed
 Json = dict[str, Any]
-
-if TYPE_CHECKING:
-    from roadworthy.core.slices import Slice
 
 
 @dataclass(frozen=True, slots=True)
@@ -279,8 +277,6 @@ def _wrong(project: Project, decided: Decided, worth: Worth) -> Json:
 
 def _slices(project: Project, decided: Decided) -> list[Slice]:
     """Where the model is surer than it may be; half of the subjects propose, the other half confirms."""
-    from roadworthy.core.slices import binned, excess_loss, weak_slices  # noqa: PLC0415  SciPy: heavy
-
     seen = decided.take(~np.isnan(decided.label) & ~np.isnan(decided.probability))
     system = project.system
     apart = {system.decision.id, system.decision.at, system.decision.subject}

@@ -17,4 +17,4 @@ async def report(app: App, system: str, scope: Any) -> tuple[int, Json, dict[str
         raise HttpError(405, "method", message, hint="use GET", allow="GET")
     asked = parse_qs(scope["query_string"].decode("latin-1"))
     since, until = (asked.get(name, [""])[-1] for name in ("from", "until"))
-    return 200, await asyncio.to_thread(app.evaluated, system, since, until), {}
+    return 200, await asyncio.to_thread(app.office.report, system, since, until), {}
