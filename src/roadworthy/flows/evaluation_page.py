@@ -14,13 +14,13 @@ TALL = 80.0  # of the bars, in units of the drawing
 
 def page(report: Mapping[str, Any]) -> str:
     """The page of a report."""
-    days = [each["value"] for each in report["by_day"]]
+    days = [each["value"] for each in report["by_day"] if each["known"]]
     figures = [each for section in ("decisions", "value") for each in report["figures"][section]]
     headline = [{**each, "said": f"{HEADLINE[each['name']]}{', ' + report['currency'] if each['unit'] else ''}"}
                 for each in figures if each["name"] in HEADLINE]  # fmt: skip
     last = datetime.fromisoformat(report["until"]) - timedelta(microseconds=1)
     return template("report.html").render(
-        report=report, headline=headline, bars=_bars(report), best_day=max(days), worst_day=min(days),
+        report=report, headline=headline, bars=_bars(report), best_day=max(days, default=None), worst_day=min(days, default=None),
         last_day=last.date().isoformat(), money=money, percent=percent, change_of=change_of, day=lambda at: at[:10],
     )  # fmt: skip
 

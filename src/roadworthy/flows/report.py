@@ -154,7 +154,7 @@ def _training(log: dict[str, Any]) -> dict[str, Any]:
     return {
         "at": iso(log["at"]), "rows": parts["rows"], "positives": parts["positives"], "release": log["digest"],
         "kind": log["kind"], "released": log["released"], "why": log.get("why", ""),
-        "evidence": evidence.get("metrics", {}),
+        "evidence": evidence.get("metrics", {}), "coverage": evidence.get("parts", {}).get("test", {}).get("coverage"),
     }  # fmt: skip
 
 
