@@ -20,7 +20,8 @@ def page(report: Mapping[str, Any]) -> str:
                 for each in figures if each["name"] in HEADLINE]  # fmt: skip
     last = datetime.fromisoformat(report["until"]) - timedelta(microseconds=1)
     return template("report.html").render(
-        report=report, headline=headline, bars=_bars(report), best_day=max(days, default=None), worst_day=min(days, default=None),
+        report=report, headline=headline, bars=_bars(report),
+        best_day=max(days, default=None), worst_day=min(days, default=None),
         last_day=last.date().isoformat(), money=money, percent=percent, change_of=change_of, day=lambda at: at[:10],
     )  # fmt: skip
 
