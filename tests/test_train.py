@@ -91,6 +91,18 @@ def test_parts_follow_each_other_in_time_with_the_delay_between(project, example
         assert len(part) > 0
 
 
+def test_coverage_stands_beside_each_part(project, examples):
+    """Of the rows of a part's days the share that has a label is said; rows without one count as not covered."""
+    until = START + 40 * DAY
+    whole = split(project.system, examples, until)
+    hidden = np.arange(len(examples)) % 4 == 0
+    some_known = split(project.system, replace(examples, labels=np.where(hidden, np.nan, examples.labels)), until)
+    assert whole.covered["test"].estimate == 1
+    assert some_known.covered["test"].n == whole.covered["test"].n
+    assert some_known.covered["test"].estimate == pytest.approx(len(some_known.test) / len(whole.test))
+    assert some_known.covered["test"].low < 0.75 < some_known.covered["test"].high
+
+
 def test_too_little_is_an_error_that_says_where(project):
     """A part without enough of both outcomes is refused with the part, its days and its counts."""
     at = START + np.arange(40 * 24) * (DAY // 24)

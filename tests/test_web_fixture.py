@@ -248,6 +248,10 @@ class FakeOffice:
         return {"system": system, "environment": "prod", "at": at, "live": {**changes[1], "approval": seen},
                 "changes": changes, "standing": standing}  # fmt: skip
 
+    def report(self, system: str, since: str, until: str) -> dict[str, Any]:
+        """A report that says what it was asked for."""
+        return {"system": system, "from": since, "until": until}
+
     def owned(self, system: str) -> list[dict[str, Any]]:
         """One who has confirmed, and one who has not."""
         return [

@@ -13,6 +13,7 @@ from roadworthy.flows.keys import Keyring
 from roadworthy.flows.rollout_shown import figures
 from roadworthy.governance import act, confirm, history, owned, permit
 from roadworthy.home import Home, clock, now
+from roadworthy.reporting import made_apart, period_of
 from roadworthy.rolling import Rolling
 from roadworthy.transfer import receive
 
@@ -61,6 +62,10 @@ class Office:
     def history(self, system: str, at: str) -> Told:
         """What happened to a system's releases. Raises NotFound and InputError."""
         return history(self.home, system, at)
+
+    def report(self, system: str, since: str, until: str) -> Told:
+        """The report on a period of days, without them on the last whole month. Raises NotFound and InputError."""
+        return made_apart(self.home.path, system, period_of(since, until), clock())
 
     def owned(self, system: str) -> list[Told]:
         """How the owners of a system stand. Raises NotFound."""

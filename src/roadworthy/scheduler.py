@@ -1,7 +1,7 @@
 """The live scheduler: runs what is due beside a server.
 
-A job acquires one table at its contract's cadence, watches one system at `watch.every`, or asks each day whether
-training again is due, and then does so.
+A job acquires one table at its contract's cadence, watches one system at `watch.every`, asks each day whether training
+again is due, and then does so, or keeps the report on a month that has ended.
 """
 
 from __future__ import annotations
@@ -23,11 +23,12 @@ from roadworthy.core.system import DAY
 from roadworthy.errors import RoadworthyError, StoreError
 from roadworthy.flows.acquire import Pulled
 from roadworthy.flows.declare import Project
-from roadworthy.flows.jobs import PLACE, Claim, Fenced, job_id, plan, run_due, watch_id
+from roadworthy.flows.jobs import PLACE, Claim, Fenced, job_id, plan, report_id, run_due, watch_id
 from roadworthy.flows.snapshots import SETS, SetName
 from roadworthy.flows.watch import keep
 from roadworthy.home import Home, clock
 from roadworthy.intake import acquire_set, new_rows, refuse
+from roadworthy.reporting import keep_due
 from roadworthy.retraining import retrain
 from roadworthy.stores import SQLiteStore
 from roadworthy.watching import look_apart, tell_of
@@ -35,6 +36,7 @@ from roadworthy.watching import look_apart, tell_of
 LOG = logging.getLogger(__name__)
 LOOK = 1.0  # seconds between looks at what is due
 STOP = 5.0  # seconds that a stop waits for a job: one that is left is taken over when its lease is over
+REPORTS = 3_600_000_000  # microseconds between looks whether a month has ended that is not reported yet
 TOLD = 500  # outcomes that are kept at once: a request waits for them
 
 
@@ -46,8 +48,10 @@ def scheduled(app: App) -> Iterator[None]:
     # views that are built anew.
     works: dict[str, Callable[[], object]] = {
         "look": app.look, "follow": app.follow, "rollouts": app.roll_on, "watch": partial(run_watches, app),
+        "reports": partial(run_reports, app),
     }  # fmt: skip
     plan_watches(app)
+    plan_reports(app)
     if plan_jobs(app):
         works["scheduler"] = partial(run_what_is_due, app)
     threads = [Thread(target=_again, args=(name, work, over), name=f"roadworthy-{name}", daemon=True)
@@ -125,11 +129,34 @@ def run_watches(app: App) -> list[str]:
         return []  # as above
 
 
+def plan_reports(app: App) -> None:
+    """Enter a job for each system that is served."""
+    plan(app.home.store, dict.fromkeys(map(report_id, app.served), REPORTS), clock())
+
+
+def run_reports(app: App) -> list[str]:
+    """Keep the reports that are due now; returns the ids of the jobs. What goes wrong stands in the job."""
+    work = {(id := report_id(system)): _said(app, id, _report(app, system)) for system in app.served}
+    try:
+        return run_due(app.home.store, work, f"process {os.getpid()}", clock)
+    except RoadworthyError:
+        return []  # as above
+
+
 def _watch(app: App, system: str) -> Callable[[Claim], None]:
     def work(claim: Claim) -> None:
         found = look_apart(app.home.path, system)
         keep(Fenced(app.home.store, claim), found)
         for lost in tell_of(app.settings.notify, found, app.home.path.name):
+            LOG.warning("notify", extra={"fields": {"system": system, "lost": lost}})
+
+    return work
+
+
+def _report(app: App, system: str) -> Callable[[Claim], None]:
+    def work(claim: Claim) -> None:
+        home = replace(app.home, store=cast("SQLiteStore", Fenced(app.home.store, claim)))
+        if lost := keep_due(home, system, app.served[system].desk.clock, clock(), app.settings.notify):
             LOG.warning("notify", extra={"fields": {"system": system, "lost": lost}})
 
     return work

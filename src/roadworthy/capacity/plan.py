@@ -111,10 +111,11 @@ def _gates(project: Project, cost: Measure) -> list[dict[str, Any]]:
     return [{"line": each.gate.text, "verdict": each.verdict} for each in judge(of_cost, {"": [cost]})]
 
 
-def evidence_of(made: Mapping[str, Any]) -> Measure:
-    """The cost of a plan as a measure, to be kept as evidence."""
+def evidence_of(made: Mapping[str, Any]) -> list[Measure]:
+    """The cost of a plan as measures, to be kept as evidence: the whole of it, and its parts."""
     parts = tuple(Part(**each) for each in made["cost_per_1000"]["parts"])
-    return core.cost(parts, sum(load["decisions"] for load in made["loads"]))
+    n = sum(load["decisions"] for load in made["loads"])
+    return [core.cost(parts, n), *(core.cost_part(part, n) for part in parts)]
 
 
 def _latency(queue: Queue) -> dict[str, float]:

@@ -68,6 +68,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {  # by the group in which `--help` 
         "serve": "decisions over HTTP, and the pages",
         "score": "batch decisions, through the same path as the live ones",
         "outcomes": "what turned out to be true, joined to the decisions it is about",
+        "report": "what a system decided in a period, was worth, cost, and where it was wrong",
         "trace": "one decision, and everything that led to it",
         "watch": "the monitors of a system over a period, those that page first",
         "incidents": "what a watch opened; take one, or end it",

@@ -55,7 +55,7 @@ def plan(
         digest = asked_release(opened.store, name, release)
         made = make_plan(Asked(opened, name, digest, rate, core_hour, settings().threads))
         if keep:
-            opened.store.append([], [kept(digest, name, PLAN, {}, [evidence_of(made)], now())])
+            opened.store.append([], [kept(digest, name, PLAN, {}, evidence_of(made), now())])
     if json:
         print_json(made)
     else:

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import os
-from typing import Annotated
+from collections.abc import Mapping
+from typing import Annotated, Any
 
 from cyclopts import Parameter
 
@@ -23,7 +24,7 @@ from roadworthy.cli.output import (
     settings_shown,
     table,
 )
-from roadworthy.core.labels import Finding
+from roadworthy.core.labels import Finding, percent
 from roadworthy.errors import InputError
 from roadworthy.flows.declare import read_system
 from roadworthy.home import open_home
@@ -57,11 +58,19 @@ def train(
         return
     say(f"{manifest.system}: draft {draft.release.digest[:12]} ({manifest.kind})")
     for part, counts in draft.evidence["parts"].items():
-        say(f"  {part:<10}{counts['rows']:>9,} rows, {counts['positives']:,} true")
+        say(f"  {part:<10}{counts['rows']:>9,} rows, {counts['positives']:,} true, {covered(counts['coverage'])}")
     rows = [[f"  {name.replace('_', ' ')}", interval(each), f"{each['n']:,}"]
             for name, each in draft.evidence["metrics"].items()]  # fmt: skip
     table(["  on the test part", "estimate [95 %]", "rows"], rows, right=(2,))
     say(f"to make it live: roadworthy promote {draft.release.digest[:12]}", "dim")
+
+
+def covered(coverage: Mapping[str, Any]) -> str:
+    """How much of the rows of those days has an outcome."""
+    if coverage["estimate"] is None:
+        return "coverage unknown"
+    share, low, high = (percent(coverage[name]) for name in ("estimate", "low", "high"))
+    return f"{share} [{low}, {high}] covered"
 
 
 def _tell(found: list[Finding]) -> None:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from types import MappingProxyType
 
+COST_PART = "cost_part"  # a measure beside these, which no gate names: a part of what 1,000 decisions cost
 EVALUATION, LATENCY, PLAN, TESTS, BEHAVIOUR = "evaluation", "latency", "plan", "tests", "behaviour"
 
 
@@ -55,6 +56,7 @@ MEASURED: Mapping[str, Known] = MappingProxyType({
     "brier_score": _share("the mean squared distance between probability and outcome"),
     "value": Known("money a day on the test part, under the declared values", unit="money", low=-math.inf,
                    rivals=True),
+    "coverage": _share("the share of the rows of the test part's days whose outcome is known"),
     "weak_slices": Known("parts of the rows that nobody named where the model is surer than it may be"),
     "excess_log_loss": Known("of a weak slice: log loss less what the probabilities lead one to expect", low=-math.inf),
     "seed_agreement": _share("of the rows that a model of any of 3 seeds acts on, the share that all act on"),

@@ -19,6 +19,7 @@ from roadworthy.core.batch import Floats
 from roadworthy.core.draws import uniform
 from roadworthy.core.evidence import Measure, exact
 from roadworthy.core.lane import TAPES
+from roadworthy.core.measured import COST_PART
 from roadworthy.core.views import INPUT, View, series_of
 
 CORE_HOUR = 0.05  # money, in the system's currency, of a core for an hour; in a cloud about so much
@@ -202,3 +203,11 @@ def cost(parts: Sequence[Part], n: int) -> Measure:
     if unknown:
         return Measure("cost_per_1000", None, known, None, n, unit="money", why=f"unknown: {', '.join(unknown)}")
     return exact("cost_per_1000", known, n, unit="money")
+
+
+def cost_part(part: Part, n: int) -> Measure:
+    """What one part of 1,000 decisions costs, as a measure."""
+    of = {"part": part.name}
+    if part.per_1000 is None:
+        return Measure(COST_PART, None, None, None, n, unit="money", slice=of, why=part.why)
+    return exact(COST_PART, part.per_1000, n, unit="money", slice=of)

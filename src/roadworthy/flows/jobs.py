@@ -70,6 +70,11 @@ def watch_id(system: str) -> str:
     return f"watch {system}"
 
 
+def report_id(system: str) -> str:
+    """The job that keeps a system's reports."""
+    return f"report {system}"
+
+
 def plan(store: Store, every: Mapping[str, int], now: int) -> None:
     """Enter jobs that are not there yet, due now, and change the interval of those that are."""
     there = {id: (body, msgspec.convert(body, Job)) for id, body in store.list(JOB)}

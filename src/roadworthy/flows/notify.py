@@ -12,6 +12,7 @@ from roadworthy.errors import InputError
 
 PATIENCE = 5.0  # seconds for the other side to take it
 ASKED = "io.github.roadworthy.approval.requested"
+REPORTED = "io.github.roadworthy.report.kept"
 
 
 def event(kind: str, id: str, source: str, subject: str, at: str, data: dict[str, Any]) -> dict[str, Any]:

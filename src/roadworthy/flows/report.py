@@ -158,6 +158,7 @@ def _training(log: dict[str, Any]) -> dict[str, Any]:
         "at": iso(log["at"]), "rows": parts["rows"], "positives": parts["positives"], "release": log["digest"],
         "kind": log["kind"], "released": log["released"], "why": log.get("why", ""),
         "evidence": evidence.get("metrics", {}), "guards": log.get("guards", []),
+        "coverage": evidence.get("parts", {}).get("test", {}).get("coverage"),
     }  # fmt: skip
 
 

@@ -6,9 +6,8 @@ import re
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 
-from jinja2 import Environment, StrictUndefined
+from jinja2 import Environment, PackageLoader, StrictUndefined, Template
 from markupsafe import Markup, escape
 
 from roadworthy.core.scan.finding import BLOCKS, Finding, Rule
@@ -45,10 +44,7 @@ class Section:
 
 def page(name: str, reading: Reading, found: Sequence[Finding]) -> str:
     """The page of a scan of the folder `name`."""
-    templates = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    templates.filters["code"] = _with_code
-    text = files("roadworthy").joinpath("templates", "scan.html").read_text(encoding="utf-8")
-    return templates.from_string(text).render(
+    return template("scan.html").render(
         name=name,
         documents=len(reading.folder.subjects),
         notebooks=sum(subject.document.kind == "notebook" for subject in reading.folder.subjects),
@@ -60,6 +56,14 @@ def page(name: str, reading: Reading, found: Sequence[Finding]) -> str:
         remarks=reading.remarks,
         silent=[rule.title for rule in RULES if all(each.rule != rule.id for each in found)],
     )
+
+
+def template(name: str) -> Template:
+    """A page that needs nothing else. In its texts what stands between backquotes is code, by the filter `code`."""
+    templates = Environment(loader=PackageLoader("roadworthy", "templates"), autoescape=True, undefined=StrictUndefined,
+                            trim_blocks=True, lstrip_blocks=True)  # fmt: skip
+    templates.filters["code"] = _with_code
+    return templates.get_template(name)
 
 
 def _with_code(text: str) -> Markup:

@@ -11,7 +11,7 @@ Nothing is refitted afterwards: what was calibrated and tested is what is releas
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
@@ -20,7 +20,7 @@ from roadworthy.core.aggregate import positions
 from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints, coded
 from roadworthy.core.calibrate import fit as fit_calibration
 from roadworthy.core.decide import SCORE_QUANTUM, UNTIL_JUDGED, Work, decide
-from roadworthy.core.evidence import Estimate, Measure, estimate_sum, measured
+from roadworthy.core.evidence import Estimate, Measure, estimate_sum, measured, share
 from roadworthy.core.explain import reference_of
 from roadworthy.core.features import categories_of, compute
 from roadworthy.core.gates import BASELINE, CHAMPION
@@ -77,6 +77,7 @@ class Parts:
     train: Examples
     calibrate: Examples
     test: Examples
+    covered: Mapping[str, Estimate] = field(default_factory=dict)  # by part: the share of its days' rows with a label
 
 
 def examples_of(history: History, facts: Batch, now: int) -> Examples:
@@ -105,9 +106,9 @@ def split(system: System, examples: Examples, until: int) -> Parts:
         "train": (calibrate - lag - plan.window, calibrate - lag),
     }
     known = ~np.isnan(examples.labels)
-    parts = {
-        name: examples.take(known & (examples.at > start) & (examples.at <= end)) for name, (start, end) in ends.items()
-    }
+    there = {name: (examples.at > start) & (examples.at <= end) for name, (start, end) in ends.items()}
+    parts = {name: examples.take(known & mask) for name, mask in there.items()}
+    covered = {name: share(len(parts[name]), int(mask.sum())) for name, mask in there.items()}
     for name, part in parts.items():
         positives = int(part.labels.sum())
         if min(positives, len(part) - positives) < LEAST:
@@ -117,7 +118,7 @@ def split(system: System, examples: Examples, until: int) -> Parts:
                 f"got {positives} true of {len(part)}",
                 hint="more history, or shorter `training` parts in system.yaml",
             )
-    return Parts(parts["train"].repeated(), parts["calibrate"].repeated(), parts["test"].repeated())
+    return Parts(parts["train"].repeated(), parts["calibrate"].repeated(), parts["test"].repeated(), covered)
 
 
 def fit(
@@ -212,6 +213,7 @@ def evaluate(release: Release, parts: Parts, rivals: Mapping[str, Release], seed
     seen = _seen(release, test, work)
     found = headline(seen, days, seed)
     said = measures(system, seen, found, seed) + of_gates(system, system.gates, seen, days, seed)
+    said.append(measured("coverage", parts.covered["test"]))
     value = found["value_per_day"]
     gain = estimate_sum(seen.money - best_rule(system, test), seen.subjects, days, seed)
     said.append(_compared(value, gain, BASELINE))
@@ -230,7 +232,7 @@ def evaluate(release: Release, parts: Parts, rivals: Mapping[str, Release], seed
                 fitted = fit_calibration(believed, parts.calibrate.labels)
                 more["champion_calibration"] = (fitted.a, fitted.b, fitted.c)
     counts = {
-        name: {"rows": len(part), "positives": int(part.labels.sum())}
+        name: {"rows": len(part), "positives": int(part.labels.sum()), "coverage": parts.covered[name].plain()}
         for name, part in (("train", parts.train), ("calibrate", parts.calibrate), ("test", parts.test))
     }
     usually = usual(losses(system, test.rows, work.judged.action, test.labels, np.ones(len(test))))

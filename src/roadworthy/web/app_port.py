@@ -46,6 +46,9 @@ class Office(Protocol):
     def history(self, system: str, at: str) -> Json:
         """What happened to a system's releases."""
 
+    def report(self, system: str, since: str, until: str) -> Json:
+        """The report on a period of days, without them on the last whole month. Raises NotFound, InputError."""
+
     def owned(self, system: str) -> list[Json]:
         """How the owners of a system stand."""
 

@@ -27,6 +27,10 @@ def document(schemas: Mapping[str, Json]) -> Json:
         paths[f"/v1/systems/{system}/evidence"] = {
             "get": _get("The live release with its evidence, gates and waivers", "Evidence")
         }
+        days = [{**_parameter(name, "query"), "required": False} for name in ("from", "until")]
+        paths[f"/v1/systems/{system}/report"] = {
+            "get": _get("What was decided in a period, was worth and cost, and what needs a person", "Report", days)
+        }
         paths[f"/v1/systems/{system}/rollout"] = _rollout(system)
         paths[f"/v1/systems/{system}/releases"] = {
             "get": _get("Which release decides, or decided `at` a time, and every change", "Releases",
@@ -215,6 +219,10 @@ _SHARED: Json = {
                     owner=_TEXT, opened_at=_TEXT, state={"enum": ["open", "acknowledged", "resolved"]},
                     findings={"type": "array", "items": _OBJECT}, history={"type": "array", "items": _OBJECT}),
     "Incidents": _of("incidents", incidents={"type": "array", "items": _ref("Incident")}),
+    "Report": _of("system from until figures needs", system=_TEXT, until=_TEXT, as_of=_TEXT, currency=_TEXT,
+                  figures=_OBJECT, releases={"type": "array", "items": _OBJECT}, wrong=_OBJECT, **{"from": _TEXT},
+                  needs={"type": "array", "items": _OBJECT}, findings={"type": "array", "items": _OBJECT},
+                  incidents={"type": "array", "items": _OBJECT}, assumptions={"type": "array", "items": _TEXT}),
     "Rollout": _of("rollout system state step share", rollout=_TEXT, system=_TEXT, state=_TEXT,
                    step={"type": "integer"}, share={"type": "number"}, waits_for={"type": "array", "items": _TEXT},
                    test={"type": ["object", "null"]}, segments={"type": "array", "items": _OBJECT}),
