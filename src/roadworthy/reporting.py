@@ -23,7 +23,6 @@ from roadworthy.flows.outcome_report import report as outcome_report
 from roadworthy.flows.releases import LIVE, load_project
 from roadworthy.flows.telling import Message, tell
 from roadworthy.flows.world import world_of
-from roadworthy.governance import owners_of
 from roadworthy.home import Home, now, open_home
 from roadworthy.intake import standing_tables
 from roadworthy.ports import Store
@@ -115,7 +114,7 @@ def keep_due(home: Home, system: str, newest: int, clock: int, url: str) -> str:
     short = told(made)
     text = "\n".join(f"{name}: {value}" for name, value in short.items())
     title = f"{system}: report on {made['from'][:10]} to {made['until'][:10]}"
-    message = Message(said, title, text, owners_of(home, system)["product"])
+    message = Message(said, title, text, str(short["owner"]))
     return "; ".join(lost for address in url.split() if (lost := tell(address, message)))
 
 
