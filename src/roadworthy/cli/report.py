@@ -103,4 +103,4 @@ def _change(each: Mapping[str, Any]) -> str:
     change = each["change"]
     if change["verdict"] == "not enough data":
         return "not enough data" if change["low"] is None else "no sure change"
-    return "the same" if change["verdict"] == "the same" else f"{change['verdict']} by {change_of(each)}"
+    return "the same" if change["verdict"] == "the same" else f"{change['verdict']}: {change_of(each)}"
