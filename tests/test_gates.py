@@ -299,7 +299,7 @@ def test_gate_shows_each_line_with_what_it_rests_on(place, command):
     assert all(each["name"] in MEASURED for each in document["measures"])
     status, out, _ = command("gate", made["release"][:8])
     assert status == 1
-    for words in (f"release {made['release'][:12]}: fail", "roc_auc >= 0.5", "not enough data",
+    for words in (f"release {made['release'][:12]}: fail", "roc_auc >= 0.5", "cost_per_1000 <= 20",
                   made["evidence"]["evaluation"][:12], "over the baseline"):  # fmt: skip
         assert words in out
 
