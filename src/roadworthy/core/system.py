@@ -212,6 +212,7 @@ class Watch:
     every: int = DAY  # microseconds
     bounds: Mapping[str, float] = field(default_factory=dict)  # by monitor
     quiet: tuple[str, ...] = ()  # monitors that are shown and page nobody
+    respond: Mapping[str, str] = field(default_factory=dict)  # what is done at once when a monitor pages
 
 
 @dataclass(frozen=True, slots=True)
