@@ -29,7 +29,7 @@ from roadworthy.flows.watch import keep
 from roadworthy.home import Home, clock
 from roadworthy.intake import acquire_set, new_rows, refuse
 from roadworthy.responding import answer
-from roadworthy.retraining import retrain
+from roadworthy.retraining import made_apart, retrain
 from roadworthy.stores import SQLiteStore
 from roadworthy.watching import look_apart, tell_of
 
@@ -180,7 +180,7 @@ def _fenced(app: App, claim: Claim) -> Home:
 def _retrain(app: App, system: str) -> Callable[[Claim], None]:
     def work(claim: Claim) -> None:
         home, project, data = _place(app, system, claim)
-        retrain(home, project, data, seed=0, progress=lambda *_: None)
+        retrain(home, project, data, seed=0, progress=lambda *_: None, make=made_apart)
 
     return work
 

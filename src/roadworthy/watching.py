@@ -22,10 +22,9 @@ from roadworthy.governance import permit
 from roadworthy.home import Home, clock, now, open_home
 from roadworthy.models import loader
 from roadworthy.responding import answer, respond
-from roadworthy.runners.processes import apart
+from roadworthy.runners.processes import NICE, apart
 from roadworthy.standing import standing
 
-NICE = 10  # how far a look steps back behind the server
 OPENED = "io.github.roadworthy.incident.opened"
 
 

@@ -59,9 +59,13 @@ def _show(made: dict[str, Any]) -> None:
 
 
 def _list(found: list[dict[str, Any]]) -> None:
-    rows = []
-    for each in found:
-        result = each["result"]
-        said = result if isinstance(result, str) else f"{len(result['cases'])} of {result['of']:,} decisions drawn"
-        rows.append([each["at"], each["system"], each["what"], each["by"], each["why"], said])
+    rows = [[each["at"], each["system"], each["what"], each["by"], each["why"], _said(each["what"], each["result"])]
+            for each in found]  # fmt: skip
     table(["at", "system", "what", "by", "why", "result"], rows) if rows else say("nothing was done yet")
+
+
+def _said(what: str, result: Any) -> str:
+    if isinstance(result, str):
+        return result
+    drawn = f"{len(result['cases'])} of {result['of']:,}"
+    return f"{drawn} labels to look at again" if what == "look" else f"{drawn} decisions drawn"

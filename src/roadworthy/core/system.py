@@ -141,6 +141,7 @@ class Training:
     calibrate: int = 5 * DAY
     test: int = 5 * DAY
     first: int = 42 * DAY  # history needed before the first model
+    half_life: int = 0  # in which what a row counts in training halves; 0: it does not age
 
 
 @dataclass(frozen=True, slots=True)
