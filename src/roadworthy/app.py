@@ -163,6 +163,7 @@ class App:
     settings: Settings
     health: StoreHealth
     ring: Keyring
+    watches: Watches
     apart: bool = False  # facts of much history are made in another process, whose memory goes with it
     refused: dict[str, tuple[str, str]] = field(default_factory=dict)  # by system: the live release, and why not
     served: dict[str, Served] = field(default_factory=dict)
@@ -266,30 +267,13 @@ class App:
         """Where people change what is live, and who may ask."""
         return Office(self.home, self.ring, self.follow, self.rolling)
 
-    @property
-    def watches(self) -> Watches:
-        """What the monitors found, and what is done about it."""
-        return Watches(self.home, self.settle)
-
     def look(self) -> None:
         """Send the probes that are due, and obey halts and keys that another process wrote."""
-        self.obey()
+        _obey_halts(self)
         self.ring.refresh()
         for served in list(self.served.values()):
             if served.guard.probe_is_due():
                 served.guard.probe()
-
-    def obey(self) -> None:
-        """Obey the halts that are kept."""
-        with self.halting:
-            documents = dict(self.home.store.list(halts.HALT))
-            for system, served in list(self.served.items()):
-                _obey(served.guard, halted=bool(documents.get(system, {}).get("halted")))
-
-    def settle(self) -> None:
-        """Obey what was done in the home by other hands than the doors'; returns when the desks do."""
-        self.obey()
-        self.follow()
 
     def follow(self) -> None:
         """Let every system be decided by the release that is live now; returns when it is.
@@ -331,6 +315,20 @@ def _opened(app: App, digest: str) -> Release:
     return app.other[0]
 
 
+def _obey_halts(app: App) -> None:
+    """Obey the halts that are kept."""
+    with app.halting:
+        documents = dict(app.home.store.list(halts.HALT))
+        for system, served in list(app.served.items()):
+            _obey(served.guard, halted=bool(documents.get(system, {}).get("halted")))
+
+
+def _settle(app: App) -> None:
+    """Obey what was done in the home by other hands than the doors'; returns when the desks do."""
+    _obey_halts(app)
+    app.follow()
+
+
 def open_app(home: Home, settings: Settings, *, only: str = "", apart: bool = False) -> App:
     """Open every system of a home that has a live release (or only one), its facts warmed up.
 
@@ -339,7 +337,8 @@ def open_app(home: Home, settings: Settings, *, only: str = "", apart: bool = Fa
     folder = None if settings.store else home.path
     ring = Keyring(home.store, home.environment)
     ring.refresh()
-    app = App(home, settings, StoreHealth(home.store, folder, time.monotonic, now), ring, apart)
+    watches = Watches(home, lambda: _settle(app))
+    app = App(home, settings, StoreHealth(home.store, folder, time.monotonic, now), ring, watches, apart)
     for system, live in home.store.list(LIVE):
         if only in ("", system):
             _open(app, system, live["digest"])

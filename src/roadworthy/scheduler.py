@@ -133,7 +133,7 @@ def _watch(app: App, system: str) -> Callable[[Claim], None]:
         for made in answer(_fenced(app, claim), found):
             said = {name: made[name] for name in ("system", "incident", "what")}
             LOG.warning("response", extra={"fields": {**said, "failed": str(made["result"]).startswith("failed")}})
-            app.settle()
+            app.watches.settle()
         for lost in tell_of(app.settings.notify, found, app.home.path.name):
             LOG.warning("notify", extra={"fields": {"system": system, "lost": lost}})
 
