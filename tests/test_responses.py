@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import shutil
 import time
+from dataclasses import replace
 
+import numpy as np
 import pytest
 from kills import serving
 from small_world import ROLLOUT, UNGATED, let_decide, make_place, quiet, write_system
@@ -14,6 +16,7 @@ from test_watch_live import payments
 
 from roadworthy.app import open_app
 from roadworthy.cli import run
+from roadworthy.core.batch import times
 from roadworthy.core.system import Watch
 from roadworthy.core.watch.answers import Answer, answers
 from roadworthy.errors import DeclarationError
@@ -155,17 +158,20 @@ def test_what_was_begun_is_not_begun_again(home):
         assert answer(opened, found) == []
 
 
-def test_a_failed_answer_says_so(tmp_path):
-    """Where there is no release to go back to the response is kept with what went wrong."""
-    home, first, _ = made_home(tmp_path, "{contract: rollback}")
+def test_a_failed_answer_says_so(home):
+    """Where no decision waits for its outcome no sample can be drawn: the response says so, and is not tried again."""
     with open_home(home) as opened:
-        let_decide(opened, first)
         bad_rows(opened)
-        found = look(opened, NAME)
+        when = f"{times(np.array([clock()]))[0]}Z"
+        known = [{"transaction_id": 1_000_000 + each, "tx_fraud": 0, "known_at": when} for each in range(150)]
+        told = open_app(opened, read({})).desk(NAME).outcomes(known)
+        assert {each["status"] for each in told} == {200}
+        found = replace(look(opened, NAME), respond={"contract": "sample"})
         opened.store.append([], found.documents, found.given)
-        for _ in range(3):
-            answer(opened, found)
-        assert len(written(opened.store, NAME)) == 1
+        (told,) = answer(opened, found)
+        assert told["result"] == f"failed: no decision of {NAME} waits for its outcome"
+        assert answer(opened, found) == []
+        assert written(opened.store, NAME) == [told]
 
 
 def test_only_what_pages_is_answered():
