@@ -106,7 +106,7 @@ def test_check_says_what_is_right_and_what_is_not_enforced(place, roadworthy, pr
     document = printed("check", "--system", place.system)
     assert document["ok"] is True
     assert document["problems"] == []
-    assert "watch" in [each["path"] for each in document["not_enforced"]]
+    assert "retention" in [each["path"] for each in document["not_enforced"]]
     status, out, _ = roadworthy("check", "--system", place.system)
     assert status == 0
     assert "declaration ok" in out

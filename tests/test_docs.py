@@ -128,12 +128,14 @@ def test_every_key_of_the_full_example_is_explained() -> None:
         first, *others = re.findall(r"`([^`]+)`", cell)
         said |= {first, *(first.rsplit(".", 1)[0] + other for other in others)}
     found = {key for each in shown for key in keys(each)}
-    assert {re.sub(r"^(value|kpis|watch\.bounds)\.(?!currency)\w+", name_of_many, key) for key in found} == said
+    many = r"^(value|kpis|watch\.(?:bounds|respond))\.(?!currency)\w+"
+    assert {re.sub(many, name_of_many, key) for key in found} == said
 
 
 def name_of_many(match: re.Match[str]) -> str:
     """What the documents write for a name that the user chooses."""
-    return {"value": "value.ACTION", "kpis": "kpis.NAME", "watch.bounds": "watch.bounds.MONITOR"}[match[1]]
+    chosen = {"value": "ACTION", "kpis": "NAME"}
+    return f"{match[1]}.{chosen.get(match[1], 'MONITOR')}"
 
 
 def keys(value: object, path: str = "") -> Iterator[str]:

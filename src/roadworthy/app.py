@@ -269,10 +269,7 @@ class App:
 
     def look(self) -> None:
         """Send the probes that are due, and obey halts and keys that another process wrote."""
-        with self.halting:
-            documents = dict(self.home.store.list(halts.HALT))
-            for system, served in list(self.served.items()):
-                _obey(served.guard, halted=bool(documents.get(system, {}).get("halted")))
+        _obey_halts(self)
         self.ring.refresh()
         for served in list(self.served.values()):
             if served.guard.probe_is_due():
@@ -318,6 +315,20 @@ def _opened(app: App, digest: str) -> Release:
     return app.other[0]
 
 
+def _obey_halts(app: App) -> None:
+    """Obey the halts that are kept."""
+    with app.halting:
+        documents = dict(app.home.store.list(halts.HALT))
+        for system, served in list(app.served.items()):
+            _obey(served.guard, halted=bool(documents.get(system, {}).get("halted")))
+
+
+def _settle(app: App) -> None:
+    """Obey what was done in the home by other hands than the doors'; returns when the desks do."""
+    _obey_halts(app)
+    app.follow()
+
+
 def open_app(home: Home, settings: Settings, *, only: str = "", apart: bool = False) -> App:
     """Open every system of a home that has a live release (or only one), its facts warmed up.
 
@@ -326,7 +337,8 @@ def open_app(home: Home, settings: Settings, *, only: str = "", apart: bool = Fa
     folder = None if settings.store else home.path
     ring = Keyring(home.store, home.environment)
     ring.refresh()
-    app = App(home, settings, StoreHealth(home.store, folder, time.monotonic, now), ring, Watches(home), apart)
+    watches = Watches(home, lambda: _settle(app))
+    app = App(home, settings, StoreHealth(home.store, folder, time.monotonic, now), ring, watches, apart)
     for system, live in home.store.list(LIVE):
         if only in ("", system):
             _open(app, system, live["digest"])

@@ -6,39 +6,45 @@ guards, the behaviour tests and the gates; `offer` is the one place where it goe
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+import os
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, cast
 
 import numpy as np
 
 from roadworthy.core.batch import Floats, Ints
 from roadworthy.core.gates import FAIL, PASS
 from roadworthy.core.guards import Guarded, guards
-from roadworthy.core.release import Release
+from roadworthy.core.release import Manifest, Release
 from roadworthy.core.retrain import TRAIN, Advice, usual_of
 from roadworthy.core.rights import Actor
-from roadworthy.errors import Denied, InputError, NotFound, Refused
+from roadworthy.errors import Denied, InputError, NotFound, Refused, RoadworthyError
 from roadworthy.flows import experiments, rollout
 from roadworthy.flows.behave import behave
 from roadworthy.flows.decide import iso
-from roadworthy.flows.declare import Project
+from roadworthy.flows.declare import Project, load_train, read_files
 from roadworthy.flows.declare_behaviour import content_of, read_behaviour
 from roadworthy.flows.gate import judged
 from roadworthy.flows.learn import Decided, decided, examples, joined
 from roadworthy.flows.rehearse import Progress
-from roadworthy.flows.releases import DOCUMENT, LIVE, Draft, load_release, price_of
-from roadworthy.flows.respond import document
+from roadworthy.flows.releases import DOCUMENT, LIVE, Draft, finite_price, load_release, open_model
+from roadworthy.flows.respond import document, written
 from roadworthy.flows.retrain import Stand, helps, rule_says, stand
+from roadworthy.flows.snapshots import newest
+from roadworthy.flows.suspects import LOOK, second_look, to_look_at
+from roadworthy.flows.train import Examples
 from roadworthy.flows.warm import open_desk
 from roadworthy.flows.world import Tables, history_of
 from roadworthy.governance import act, approve_by_standing, may_roll_out
-from roadworthy.home import Home, clock, now
+from roadworthy.home import Home, clock, now, open_home
 from roadworthy.intake import acquire_all, standing_tables, told
-from roadworthy.models import loader
+from roadworthy.models import loader, loader_for
+from roadworthy.ports import Store
+from roadworthy.runners.processes import NICE, apart
 from roadworthy.runs import known_examples, named, publish, recorded, with_evidence
-from roadworthy.stores import MemoryStore
+from roadworthy.stores import DurableStore, MemoryStore
 
 SCHEDULER = Actor("the scheduler", ("operator",))  # the server itself, which owns the home
 GIVEN = ("minimum", "golden", "forbidden")  # behaviour tests whose rows and answers are given
@@ -112,62 +118,156 @@ def _microseconds(at: str) -> int:
 
 
 def retrain(home: Home, project: Project, data: Path | None, *, seed: int, progress: Progress, anyway: bool = False,
-            actor: Actor = SCHEDULER) -> dict[str, Any]:  # fmt: skip
-    """Acquire what is new, ask the rule, and train when it is due, or `anyway`; the response is kept as a document."""
+            actor: Actor = SCHEDULER, make: Make | None = None) -> dict[str, Any]:  # fmt: skip
+    """Acquire what is new, ask the rule, and train when it is due, or `anyway`; the response is kept as a document.
+
+    Reading the log and training are `make`'s, which may do them in another process; all that is written is written
+    here, so that the writes of a job which was taken over are refused.
+    """
+    make = make or made
     acquire_all(home, project, data, progress=progress)
-    rule = rule_now(home, project)
-    if rule.advice.verdict != TRAIN and not anyway:
-        return {**rule.plain(), "trained": None}
-    tables = standing_tables(home, project)
-    with told(home, project, "train", tables.snapshots):
+    rule = make(home, project, seed, False)
+    if rule.verdict != TRAIN and not anyway:
+        return {**rule.said, "trained": None}
+    with told(home, project, "train", {str(name): each for name, each in newest(home.store, rule.system).items()}):
         progress(0, 1, "training")
-        draft, kept = _trained(home, project, tables, rule, seed)
-    draft, evidence = with_evidence(draft)
-    publish(home, actor, [draft], [kept, *evidence])
-    questions = _questions(home, project, tables, rule, draft)
+        trained = make(home, project, seed, True)
+    return _went_on(home, project, actor, trained)
+
+
+@dataclass(frozen=True, slots=True)
+class Made:
+    """What the rule said and what a training made, as data: it may come from another process."""
+
+    system: str
+    said: dict[str, Any]  # the rule, as a JSON object
+    verdict: str
+    why: str
+    draft: tuple[Manifest, bytes, Mapping[str, Any]] | None = None
+    documents: Sequence[tuple[str, str, Any]] = ()  # of the run, to be kept
+    questions: Sequence[Guarded] = ()  # all but the gates, which judge what is kept
+    look: Mapping[str, Any] | None = None  # labels that it learned from and that deserve a second look
+    failed: str = ""
+
+
+Make = Callable[[Home, Project, int, bool], Made]  # (home, system, seed, whether to train)
+
+
+def made(home: Home, project: Project, seed: int, train: bool) -> Made:
+    """Ask the rule, and `train` if told to. Nothing but blobs is written, under their digests."""
+    rule = rule_now(home, project)
+    found = Made(project.system.name, rule.plain(), rule.advice.verdict, rule.advice.why)
+    if not train:
+        return found
+    tables, noted = standing_tables(home, project), Noted(home.store)
+    known = _known(project, tables, rule)
+    begun = experiments.Begun(experiments.TRAIN, now(), seed, {}, named(tables))
+    try:
+        draft, kept = recorded(replace(home, store=cast("DurableStore", noted)), project, tables, begun, known)
+    except RoadworthyError as error:
+        return replace(found, documents=noted.documents, failed=str(error))
+    questions = _questions(project, tables, rule, draft)
+    parts = draft.release.manifest, draft.model, draft.evidence
+    look = _doubted(home, project, known, seed)
+    return replace(found, draft=parts, documents=[*noted.documents, kept], questions=questions, look=look)
+
+
+def made_apart(home: Home, project: Project, seed: int, train: bool) -> Made:
+    """`made` in a process of its own, one step behind: it would hold up the decisions of a server for minutes."""
+    with apart() as pool:
+        return pool.submit(_made_in, home.path, dict(project.files), str(project.folder), seed, train).result()
+
+
+def _made_in(path: Path, files: Mapping[str, bytes], folder: str, seed: int, train: bool) -> Made:
+    os.nice(NICE)
+    project = replace(read_files(files, folder), folder=Path(folder))
+    with open_home(path, writes=False) as home:
+        return made(home, project, seed, train)
+
+
+class Noted:
+    """A store that is only read; documents that are to be appended are noted."""
+
+    def __init__(self, store: Store) -> None:
+        self._store, self.documents = store, list[tuple[str, str, Any]]()
+
+    def append(self, _: object, documents: Sequence[tuple[str, str, Any]] = (), __: object = ()) -> None:
+        """Note the documents."""
+        self.documents += documents
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._store, name)
+
+
+def _went_on(home: Home, project: Project, actor: Actor, trained: Made) -> dict[str, Any]:
+    """Keep what was trained, and let it go on if it passes every question."""
+    if trained.draft is None:
+        home.store.append([], trained.documents)
+        raise InputError(trained.failed)
+    manifest, model, evidence = trained.draft
+    draft, documents = with_evidence(
+        Draft(open_model(project, manifest, model, loader), project.files, model, evidence)
+    )
+    publish(home, actor, [draft], [*trained.documents, *documents])
+    questions = [*trained.questions, _gates(home, project, draft)]
     passed = all(each.verdict == PASS for each in questions)
-    result = offer(home, actor, rule.release, draft) if passed else "it stays a draft"
-    made = {**rule.plain(), "trained": draft.release.digest, "passed": passed, "result": result,
-            "questions": [each.plain() for each in questions]}  # fmt: skip
-    name, at = project.system.name, now()
+    _, champion = load_release(str(trained.said["release"]), home.vault, loader)
+    result = offer(home, actor, champion, draft) if passed else "it stays a draft"
     said = f"release {draft.release.digest[:12]}: {result}"
-    home.store.append([], [document(name, "retrain", at, actor.name, rule.advice.why, "", said)])
-    return made
+    responses = [document(trained.system, "retrain", now(), actor.name, trained.why, "", said)]
+    if trained.look is not None:
+        why = "models that did not learn these labels surely contradict them"
+        responses.append(document(trained.system, LOOK, now(), actor.name, why, "", trained.look))
+    home.store.append([], responses)
+    return {**trained.said, "trained": draft.release.digest, "passed": passed, "result": result,
+            "to_look_at": len(trained.look["cases"]) if trained.look else 0,
+            "questions": [each.plain() for each in questions]}  # fmt: skip
 
 
-def _trained(home: Home, project: Project, tables: Tables, rule: Rule, seed: int) -> tuple[Draft, tuple[str, str, Any]]:
-    """A draft from the tables and the log, and the document of its run."""
+def _known(project: Project, tables: Tables, rule: Rule) -> tuple[Examples, int]:
+    """What the tables and the log know together, and until when (microseconds)."""
     learned, until = known_examples(project, tables)
     if rule.log is not None:
         ids, id = history_of(project, tables).ids, project.system.decision.id
-        of_log = examples(rule.release, rule.log)
+        of_log = examples(replace(rule.release, system=project.system), rule.log)
         learned, until = joined(learned, ids, of_log, rule.log.rows[id]), max(until, rule.log.until)
-    begun = experiments.Begun(experiments.TRAIN, now(), seed, {}, named(tables))
-    return recorded(home, project, tables, begun, (learned, until))
+    return learned, until
 
 
-def _questions(home: Home, project: Project, tables: Tables, rule: Rule, draft: Draft) -> list[Guarded]:
-    """All that a release which was trained unattended is asked: the backtest, the guards, behaviour, and the gates."""
+def _doubted(home: Home, project: Project, known: tuple[Examples, int], seed: int) -> dict[str, Any] | None:
+    """Labels for a second look; None where there are none, or too few labels to say."""
+    try:
+        found = second_look(project, load_train(project), loader_for, *known, seed)
+    except InputError:
+        return None
+    return to_look_at(found, written(home.store, project.system.name))
+
+
+def _questions(project: Project, tables: Tables, rule: Rule, draft: Draft) -> list[Guarded]:
+    """What a release that was trained unattended is asked before its gates: the backtest, the guards and behaviour."""
     plan = project.system.retrain
     assert plan is not None, "the system declares `retrain`"
     account, log = rule.standing.account, rule.log
     lasted = 0 if log is None or not account.excess else log.until - account.since
     helpful, why = helps(draft.evidence, plan, lasted)
     rows, rejected = (len(log) + log.rejected, log.rejected) if log is not None else (len(tables.rows), 0)
-    found = guards(draft.evidence, rule.evidence, rejected, rows, _golden(home, project, tables, draft.release))
-    made = judged(home.store, draft.release.digest, project.system.name, project.system.gates, now())
-    broken_lines = [f"{line['gate']}: {line['verdict']}" for line in made["lines"] if not line["kept"]]
-    gate = Guarded("gates", made["verdict"] if broken_lines else PASS, "; ".join(broken_lines) or "all are kept")
-    return [Guarded("would_help", PASS if helpful else FAIL, why), *found, gate]
+    found = guards(draft.evidence, rule.evidence, rejected, rows, _golden(project, tables, draft))
+    return [Guarded("would_help", PASS if helpful else FAIL, why), *found]
 
 
-def _golden(home: Home, project: Project, tables: Tables, release: Release) -> Guarded | None:
+def _gates(home: Home, project: Project, draft: Draft) -> Guarded:
+    found = judged(home.store, draft.release.digest, project.system.name, project.system.gates, now())
+    broken_lines = [f"{line['gate']}: {line['verdict']}" for line in found["lines"] if not line["kept"]]
+    return Guarded("gates", found["verdict"] if broken_lines else PASS, "; ".join(broken_lines) or "all are kept")
+
+
+def _golden(project: Project, tables: Tables, draft: Draft) -> Guarded | None:
     """The cases of `behaviour.yaml` whose answers are given; None where there are none."""
     tests = tuple(each for each in read_behaviour(project, content_of(project.folder)) if each.kind in GIVEN)
     if not tests:
         return None
-    price = price_of(home.store, release.digest)
-    desk = open_desk(release, MemoryStore(), history_of(project, tables), bytes(32), lambda: 0.0, price)
+    price = finite_price(draft.evidence)
+    desk = open_desk(draft.release, MemoryStore(), history_of(project, tables), bytes(32), lambda: 0.0, price)
     results = behave(tests, desk, history_of(project, tables)).results
     bad = [each.test.name for each in results if each.verdict != PASS]
     return Guarded("golden", FAIL if bad else PASS, "; ".join(bad) or f"all {len(results)} cases go as they must")

@@ -29,7 +29,8 @@ from roadworthy.flows.watch import keep
 from roadworthy.home import Home, clock
 from roadworthy.intake import acquire_set, new_rows, refuse
 from roadworthy.reporting import keep_due
-from roadworthy.retraining import retrain
+from roadworthy.responding import answer
+from roadworthy.retraining import made_apart, retrain
 from roadworthy.stores import SQLiteStore
 from roadworthy.watching import look_apart, tell_of
 
@@ -147,6 +148,10 @@ def _watch(app: App, system: str) -> Callable[[Claim], None]:
     def work(claim: Claim) -> None:
         found = look_apart(app.home.path, system)
         keep(Fenced(app.home.store, claim), found)
+        for made in answer(_fenced(app, claim), found):
+            said = {name: made[name] for name in ("system", "incident", "what")}
+            LOG.warning("response", extra={"fields": {**said, "failed": str(made["result"]).startswith("failed")}})
+            app.watches.settle()
         for lost in tell_of(app.settings.notify, found, app.home.path.name):
             LOG.warning("notify", extra={"fields": {"system": system, "lost": lost}})
 
@@ -192,14 +197,17 @@ class Place(NamedTuple):
 def _place(app: App, system: str, claim: Claim) -> Place:
     place = app.home.store.get(PLACE, system)
     project = replace(app.served[system].project, folder=Path(place["folder"]))
-    home = replace(app.home, store=cast("SQLiteStore", Fenced(app.home.store, claim)))
-    return Place(home, project, Path(place["data"]) if place["data"] else None)
+    return Place(_fenced(app, claim), project, Path(place["data"]) if place["data"] else None)
+
+
+def _fenced(app: App, claim: Claim) -> Home:
+    return replace(app.home, store=cast("SQLiteStore", Fenced(app.home.store, claim)))
 
 
 def _retrain(app: App, system: str) -> Callable[[Claim], None]:
     def work(claim: Claim) -> None:
         home, project, data = _place(app, system, claim)
-        retrain(home, project, data, seed=0, progress=lambda *_: None)
+        retrain(home, project, data, seed=0, progress=lambda *_: None, make=made_apart)
 
     return work
 

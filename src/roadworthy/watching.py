@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -13,16 +14,17 @@ from roadworthy.errors import InputError, NotFound, nearest
 from roadworthy.flows.declare import Project
 from roadworthy.flows.notify import event
 from roadworthy.flows.releases import LIVE, load_release
+from roadworthy.flows.respond import written
 from roadworthy.flows.snapshots import SETS
 from roadworthy.flows.telling import Message, tell
 from roadworthy.flows.watch import INCIDENT, Asked, Looked, change_incident, incidents, keep, looked, newest
 from roadworthy.governance import permit
 from roadworthy.home import Home, clock, now, open_home
 from roadworthy.models import loader
-from roadworthy.runners.processes import apart
+from roadworthy.responding import answer, respond
+from roadworthy.runners.processes import NICE, apart
 from roadworthy.standing import standing
 
-NICE = 10  # how far a look steps back behind the server
 OPENED = "io.github.roadworthy.incident.opened"
 
 
@@ -31,6 +33,7 @@ class Watches:
     """What the monitors found, and the incidents, as the doors ask for them."""
 
     home: Home
+    settle: Callable[[], None] = lambda: None  # lets the desks obey what was done; returns when they do
 
     def newest(self, system: str) -> dict[str, Any]:
         """The newest watch of a system. Raises NotFound."""
@@ -47,11 +50,25 @@ class Watches:
                 permit(self.home, actor, "halt", body["system"])
         return change_incident(self.home.store, id, what, actor.name, why, now())
 
+    def responses(self, system: str) -> list[dict[str, Any]]:
+        """What was done about incidents of a system so far, the oldest first."""
+        return written(self.home.store, system)
+
+    def respond(self, actor: Actor, system: str, what: str, why: str, incident: str, cases: int) -> dict[str, Any]:
+        """Answer an incident; in force when it returns. Raises as `responding.respond` does."""
+        made = respond(self.home, actor, system, what, why, incident, cases)
+        self.settle()
+        return made
+
 
 def run_watch(home: Home, system: str, *, since: int | None = None, until: int | None = None) -> Looked:
-    """One look at a system, kept. Without `until` it is about now, and about its tables as well. Raises NotFound."""
+    """One look at a system, kept. Without `until` it is about now, and about its tables as well. Raises NotFound.
+
+    What `watch.respond` declares of what it found is done.
+    """
     found = look(home, system, since=since, until=until)
     keep(home.store, found)
+    answer(home, found)
     return found
 
 

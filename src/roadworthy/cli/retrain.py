@@ -61,3 +61,5 @@ def show(made: dict[str, Any]) -> None:
     say(f"trained release {made['trained'][:12]}: {made['result']}", "green" if made["passed"] else "red")
     rows = [[f"  {each['name'].replace('_', ' ')}", each["verdict"], each["why"]] for each in made["questions"]]
     table(["  question", "", ""], rows)
+    if made["to_look_at"]:
+        say(f"{made['to_look_at']} of its labels deserve a second look: roadworthy respond --json names them")

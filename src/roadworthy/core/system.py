@@ -141,6 +141,7 @@ class Training:
     calibrate: int = 5 * DAY
     test: int = 5 * DAY
     first: int = 42 * DAY  # history needed before the first model
+    half_life: int = 0  # in which what a row counts in training halves; 0: it does not age
 
 
 @dataclass(frozen=True, slots=True)
@@ -212,6 +213,7 @@ class Watch:
     every: int = DAY  # microseconds
     bounds: Mapping[str, float] = field(default_factory=dict)  # by monitor
     quiet: tuple[str, ...] = ()  # monitors that are shown and page nobody
+    respond: Mapping[str, str] = field(default_factory=dict)  # what is done at once when a monitor pages
 
 
 @dataclass(frozen=True, slots=True)

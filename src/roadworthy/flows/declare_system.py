@@ -208,8 +208,8 @@ def _training(top: Section) -> Training:
     default = Training()
     if "training" not in top.data:
         return default
-    section = top.section("training", "durations: every, window, calibrate, test, first")
-    names = ("every", "window", "calibrate", "test", "first")
+    section = top.section("training", "durations: every, window, calibrate, test, first, half_life")
+    names = ("every", "window", "calibrate", "test", "first", "half_life")
     section.known(names)
     return Training(**{name: section.duration(name, getattr(default, name)) for name in names})
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
 import numpy as np
 
@@ -12,10 +13,11 @@ from roadworthy.core.aggregate import positions
 from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints, concat, microseconds, text
 from roadworthy.core.decide import AUDIT
 from roadworthy.core.draws import uniform
+from roadworthy.core.outcomes import CORRECTION, REVIEW
 from roadworthy.core.release import Release
 from roadworthy.core.system import System
 from roadworthy.core.views import facts_of
-from roadworthy.core.weights import times, weights
+from roadworthy.core.weights import agreement, times, weights
 from roadworthy.flows.decide import INPUT, OUTCOME
 from roadworthy.flows.outcomes import input_rows
 from roadworthy.flows.sharing import together
@@ -37,7 +39,8 @@ class Decided:
     audited: Bools
     probability: Floats
     propensity: Floats
-    labels: Floats  # the last word on each outcome: 1, 0, or NaN
+    labels: Floats  # what was said of each outcome comes to: 1, 0, or NaN
+    sure: Floats  # how sure that is, 0 to 1
     rejected: int  # rows that broke their contract
     until: int  # microseconds: the newest thing that the log knows
 
@@ -47,7 +50,7 @@ class Decided:
         return Decided(
             self.rows.take(kept), self.facts.take(kept), self.at[kept], [self.ids[row] for row in kept.tolist()],
             self.release[kept], self.action[kept], self.audited[kept], self.probability[kept], self.propensity[kept],
-            self.labels[kept], self.rejected, self.until,
+            self.labels[kept], self.sure[kept], self.rejected, self.until,
         )  # fmt: skip
 
     def __len__(self) -> int:
@@ -72,8 +75,9 @@ def decided(store: Store, release: Release) -> Decided | None:
         return None
     table, known = concat(rows), _labels(store, system)
     at = microseconds(table[system.decision.at])
-    until = max(int(at.max()), *(header.known or 0 for header in headers), *(said for said, _ in known.values()), 0)
-    found_labels = np.array([known.get(header.id, (0, np.nan))[1] for header in headers], np.float64)
+    until = max(int(at.max()), *(header.known or 0 for header in headers), *(each.known for each in known.values()), 0)
+    words = [known.get(header.id, SILENCE) for header in headers]
+    found_labels = np.array([each.label for each in words], np.float64)
     if system.outcome.absent == "false":
         found_labels = np.where(np.isnan(found_labels) & (at + system.outcome.matures <= until), 0.0, found_labels)
     missing = np.nan
@@ -84,7 +88,7 @@ def decided(store: Store, release: Release) -> Decided | None:
         np.array([missing if header.probability is None else header.probability / record.QUANTUM
                   for header in headers], np.float64),
         np.array([header.propensity / record.QUANTUM for header in headers], np.float64),
-        found_labels, rejected, until + 1,
+        found_labels, np.array([each.sure for each in words], np.float64), rejected, until + 1,
     )  # fmt: skip
 
 
@@ -100,14 +104,47 @@ def _facts(names: Sequence[str], fields: Sequence[str], items: Sequence[Item]) -
     return Batch(columns, len(items))
 
 
-def _labels(store: Store, system: System) -> dict[bytes, tuple[int, float]]:
-    """What each outcome has come to by the system's policy, and when its last version was known."""
+class Word(NamedTuple):
+    """What was said about one outcome comes to."""
+
+    known: int  # microseconds: when its last version was
+    label: float
+    sure: float
+
+
+SILENCE = Word(0, float("nan"), 1.0)
+
+
+def _labels(store: Store, system: System) -> dict[bytes, Word]:
+    """What each outcome has come to by the system's policy, or by the verdicts of its reviewers alone."""
     told: dict[bytes, list[Told]] = {}
     for entry in store.scan(system.name, OUTCOME):
         for item in entry.items:
             version = read(item)
             told.setdefault(version.id, []).append(version)
-    return {id: (many[-1].known, float(labels(many, system.outcome.conflict)[-1])) for id, many in told.items()}
+    return {id: word_of(many, system) for id, many in told.items()}
+
+
+def word_of(many: Sequence[Told], system: System) -> Word:
+    """What the versions of an outcome, oldest first, come to for training.
+
+    Where nobody but reviewers has spoken each has a vote, by Bayes' rule with their declared accuracy; one who spoke
+    again has only the last. A table's word, or a person's correction, is sure.
+    """
+    known, label = many[-1].known, float(labels(many, system.outcome.conflict)[-1])
+    last = {(each.kind, each.by if each.kind == REVIEW else None): each.value for each in _since_correction(many)}
+    spoken = {whose: value for whose, value in last.items() if not np.isnan(value)}
+    if system.reviewers is None or not spoken or any(kind != REVIEW for kind, _ in spoken):
+        return Word(known, label, 1.0)
+    true = np.array([sum(value == 1 for value in spoken.values())])
+    found, sure = agreement(true, len(spoken) - true, system.reviewers.accuracy)
+    return Word(known, float(found[0]), float(sure[0]))
+
+
+def _since_correction(many: Sequence[Told]) -> Sequence[Told]:
+    """From the last correction on, which settles what was said before it."""
+    settles = [place for place, each in enumerate(many) if each.kind == CORRECTION]
+    return many[settles[-1] :] if settles else many
 
 
 def shown(release: Release, found: Decided) -> Bools:
@@ -115,15 +152,17 @@ def shown(release: Release, found: Decided) -> Bools:
     return np.isin(found.action.astype(str), list(release.system.decision.reveals))
 
 
-def examples(release: Release, found: Decided, half_life: float = 0.0) -> Examples:
+def examples(release: Release, found: Decided) -> Examples:
     """The decisions as training rows: each as often as it stands for, by the chance that its outcome could be seen.
 
     A label that the action hid is not used, whoever told it: such labels come from those who complain.
     """
     labels = np.where(shown(release, found), found.labels, np.nan)
-    weight = weights(found.propensity, np.ones(len(found)), (found.until - found.at).astype(np.float64), half_life)
+    one = np.ones(len(found))
     drawn = np.array(uniform("learn", found.ids))
-    return Examples(found.rows, found.facts, found.at, labels, np.maximum(times(weight, drawn), 0))
+    stands_for = times(weights(found.propensity, one, one), drawn)
+    sure = None if (found.sure == 1).all() else found.sure
+    return Examples(found.rows, found.facts, found.at, labels, stands_for, sure)
 
 
 def joined(before: Examples, ids: Column, log: Examples, log_ids: Column) -> Examples:
@@ -138,4 +177,5 @@ def joined(before: Examples, ids: Column, log: Examples, log_ids: Column) -> Exa
     return Examples(
         of_both(kept.rows, log.rows), of_both(kept.facts, log.facts), np.concatenate([kept.at, log.at]),
         np.concatenate([kept.labels, log.labels]), np.concatenate([kept.stands_for, log.stands_for]),
+        None if log.sure is None else np.concatenate([np.ones(len(kept)), log.sure]),
     )  # fmt: skip

@@ -135,17 +135,12 @@ class Rehearsal:
             rows = self.world.rows.take(slice(start, end))
             taken = self.desk.take(rows, {}, partial(as_it_came, rows))
             gains.append(self._note(taken, start + taken.new))
-            if self._tests() and len(taken.new):
+            if has_tests(self.project.system) and len(taken.new):
                 self.log.append(decided(taken, start + taken.new))
             if (rollout := self._rollout()) is not None:
                 observe(rollout, self.desk, taken, start + taken.new, int(taken.known[-1]) if len(taken.known) else 0)
             start = end
         self.diary.gains.append(np.concatenate(gains))
-
-    def _tests(self) -> bool:
-        """Whether a rollout has an A/B test, which looks back at what was decided before it."""
-        plan = self.project.system.rollout
-        return plan is not None and any(step.kind == "ab" for step in plan.steps)
 
     def _note(self, taken: Taken, rows: Ints) -> Floats:
         """Write a decided batch into the diary; returns what reviews of its rows would have been worth."""
@@ -379,6 +374,11 @@ def _watch(rehearsal: Rehearsal, now: int) -> None:
         (diary.worked_a_day[-1], diary.expired_a_day[-1]) if diary.worked_a_day else None,
     ))  # fmt: skip
     rehearsal.rejected = diary.rejections
+
+
+def has_tests(system: System) -> bool:
+    """Whether a rollout has an A/B test, which looks back at what was decided before it."""
+    return system.rollout is not None and any(step.kind == "ab" for step in system.rollout.steps)
 
 
 def before_outcomes(world: World, start: int, stop: int) -> int:

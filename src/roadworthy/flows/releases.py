@@ -160,7 +160,12 @@ def asked_release(store: Store, system: str, name: str = "") -> str:
 
 def price_of(store: Store, digest: str) -> float:
     """The price of a review that a release was made with; 0 where it has none."""
-    price = store.get(DOCUMENT, digest)["evidence"].get("review_price")
+    return finite_price(store.get(DOCUMENT, digest)["evidence"])
+
+
+def finite_price(evidence: Mapping[str, Any]) -> float:
+    """The price of a review that evidence names; 0 where it names none."""
+    price = evidence.get("review_price")
     return float(price) if price is not None and math.isfinite(price) else 0.0
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -21,6 +21,8 @@ from roadworthy.flows.train import LEAST, Examples, TrainFunction, features_of
 from roadworthy.ports import Loader
 
 FOLDS = 4
+LOOK = "look"  # what the response is called that puts labels up for a second look
+MOST = 100  # labels that one holds
 
 
 def second_look(
@@ -51,6 +53,16 @@ def second_look(
             for row in place.tolist()
         ],
     }  # fmt: skip
+
+
+def to_look_at(found: Mapping[str, Any], before: Iterable[Mapping[str, Any]]) -> dict[str, Any] | None:
+    """Suspects to put up for a second look, but for those that were before; None where there are none.
+
+    `before` are the responses so far. A label is asked about once: what somebody said after a look stands.
+    """
+    asked = {each["id"] for body in before if body["what"] == LOOK for each in body["result"]["cases"]}
+    cases = [each for each in found["listed"] if each["id"] not in asked][:MOST]
+    return {"of": found["rows"], "noise": found["noise"], "cases": cases} if cases else None
 
 
 def out_of_fold(

@@ -20,6 +20,7 @@ from roadworthy.core.aggregate import positions
 from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints, coded
 from roadworthy.core.calibrate import fit as fit_calibration
 from roadworthy.core.decide import SCORE_QUANTUM, UNTIL_JUDGED, Work, decide
+from roadworthy.core.draws import caller_text, uniform
 from roadworthy.core.evidence import Estimate, Measure, estimate_sum, measured, share
 from roadworthy.core.explain import reference_of
 from roadworthy.core.features import categories_of, compute
@@ -31,6 +32,7 @@ from roadworthy.core.retrain import losses, usual
 from roadworthy.core.system import DAY, System
 from roadworthy.core.venn_abers import fit as fit_venn_abers
 from roadworthy.core.views import History
+from roadworthy.core.weights import times, weights
 from roadworthy.core.worth import do_nothing, ledger, rule_with_hindsight
 from roadworthy.errors import InputError
 from roadworthy.flows.against import against
@@ -53,16 +55,18 @@ class Examples:
     at: Ints  # microseconds
     labels: Floats  # 1, 0, or NaN where the outcome is not known
     stands_for: Ints  # how many rows like it each one stands for: 1 / the chance that its outcome could be seen
+    sure: Floats | None = None  # how sure each label is, 0 to 1; None: all are
 
     def take(self, rows: Bools | Ints) -> Examples:
         """The examples selected by a mask or by positions."""
+        sure = None if self.sure is None else self.sure[rows]
         return Examples(
-            self.rows.take(rows), self.facts.take(rows), self.at[rows], self.labels[rows], self.stands_for[rows]
+            self.rows.take(rows), self.facts.take(rows), self.at[rows], self.labels[rows], self.stands_for[rows], sure
         )
 
     def repeated(self) -> Examples:
         """Each row as often as it stands for: inverse propensity weights for any `train`, as repeats."""
-        if not len(self) or self.stands_for.max() <= 1:
+        if bool((self.stands_for == 1).all()):
             return self
         return self.take(np.repeat(np.arange(len(self)), self.stands_for))
 
@@ -118,7 +122,23 @@ def split(system: System, examples: Examples, until: int) -> Parts:
                 f"got {positives} true of {len(part)}",
                 hint="more history, or shorter `training` parts in system.yaml",
             )
-    return Parts(parts["train"].repeated(), parts["calibrate"].repeated(), parts["test"].repeated(), covered)
+    learned = taught(system, parts["train"], until).repeated()
+    return Parts(learned, parts["calibrate"].repeated(), parts["test"].repeated(), covered)
+
+
+def taught(system: System, part: Examples, until: int) -> Examples:
+    """What each row counts in training: by its chance to be seen, how sure its label is, and its age.
+
+    Only in training: what is calibrated and tested on must stay as it came, but for the chance.
+    """
+    half_life = system.training.half_life
+    if part.sure is None and not half_life:
+        return part
+    sure = np.ones(len(part)) if part.sure is None else part.sure
+    chance = np.where(part.stands_for > 0, 1 / np.maximum(part.stands_for, 1), 0.0)
+    weight = weights(chance, sure, (until - part.at).astype(np.float64), half_life)
+    ids = (caller_text(id).encode() for id in part.rows[system.decision.id].tolist())
+    return replace(part, stands_for=times(weight, np.array(uniform("taught", ids), np.float64)))
 
 
 def fit(

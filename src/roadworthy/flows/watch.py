@@ -7,7 +7,7 @@ look: states of the e-detectors, and where hours begin in the log) and `incident
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, field, replace
 from typing import Any
 
 import msgspec
@@ -41,6 +41,7 @@ class Looked:
     incidents: list[tuple[str, dict[str, Any]]]
     documents: list[tuple[str, str, Any]]
     given: list[tuple[str, str, Any]]
+    respond: Mapping[str, str] = field(default_factory=dict)  # what is to be done at once, by monitor
 
     @property
     def pages(self) -> bool:
@@ -105,7 +106,8 @@ def looked(store: Store, asked: Asked) -> Looked:
         "system": system.name, "release": release.digest, "from": iso(since), "until": iso(asked.until),
         "decisions": period.arrived, "newest": _time(newest_row(store, system.name, marks)), "findings": plain,
     }  # fmt: skip
-    return _to_keep(store, document, after, marks, body, goes_on=goes_on, owner=system.owner.on_call)
+    made = _to_keep(store, document, after, marks, body, goes_on=goes_on, owner=system.owner.on_call)
+    return replace(made, respond=dict(system.watch.respond) if goes_on else {})
 
 
 def _to_keep(

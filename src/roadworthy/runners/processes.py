@@ -7,16 +7,19 @@ the same batch at the same time, and the answers are those of one process.
 from __future__ import annotations
 
 import multiprocessing
+import os
 import sys
 from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ProcessPoolExecutor
 from contextlib import contextmanager
 from multiprocessing.connection import Connection
+from threading import Thread
 
 from roadworthy.core.batch import Batch, Floats, Ints
 from roadworthy.core.running import Labels, RunningViews
 from roadworthy.core.views import OUTCOME, Series, View, names_of, series_of
 
+NICE = 10  # how far work beside a server steps back behind it
 _SPAWN = multiprocessing.get_context("spawn")  # a fork would take over locks of threads that it does not have
 
 
@@ -31,9 +34,21 @@ def peak_memory() -> int:
 
 @contextmanager
 def apart() -> Iterator[ProcessPoolExecutor]:
-    """A process that takes one call at a time; arguments and results must be data."""
-    with ProcessPoolExecutor(1, _SPAWN) as pool:
+    """A process that takes one call at a time, and ends with ours; arguments and results must be data."""
+    with ProcessPoolExecutor(1, _SPAWN, _end_with_parent) as pool:
         yield pool
+
+
+def _end_with_parent() -> None:
+    """Without this a process whose parent was killed would wait for its next call for ever."""
+    parent = multiprocessing.parent_process()
+    assert parent is not None, "it was spawned"
+
+    def wait() -> None:
+        parent.join()
+        os._exit(1)
+
+    Thread(target=wait, daemon=True).start()
 
 
 @contextmanager

@@ -79,6 +79,12 @@ class Watches(Protocol):
     def change(self, actor: Actor, id: str, what: str, why: str) -> Json:
         """Acknowledge (`ack`) or resolve an incident. Raises NotFound, InputError, Conflict."""
 
+    def responses(self, system: str) -> list[Json]:
+        """What was done about incidents of a system so far, the oldest first."""
+
+    def respond(self, actor: Actor, system: str, what: str, why: str, incident: str, cases: int) -> Json:
+        """Answer an incident; in force when it returns. Raises NotFound, InputError, Denied, Refused, Conflict."""
+
 
 class App(Protocol):
     """The house, as the doors see it. Reading is safe from any thread."""

@@ -18,6 +18,7 @@ NEEDS = tuple(
         ("POST", rf"/v1/systems/{SYSTEM}/outcomes", "outcomes"),
         ("POST DELETE", rf"/v1/systems/{SYSTEM}/halt", "halt"),
         ("POST", rf"/v1/systems/{SYSTEM}/rollout", "deploy"),
+        ("POST", rf"/v1/systems/{SYSTEM}/respond", ""),  # each response asks for its own right
         ("GET POST", rf"/v1/systems/{SYSTEM}/owner", "read"),  # what counts there is whose name it is
         ("POST", r"/v1/releases(/.*)?", ""),  # each act asks for its own right, on the system of its release
         ("POST", r"/v1/incidents/[^/]+", ""),  # the right is on the system that it is about

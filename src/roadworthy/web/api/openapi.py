@@ -8,6 +8,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 
 from roadworthy import __version__
+from roadworthy.core.watch.answers import ANSWERS
 from roadworthy.web.app_port import Json
 
 
@@ -32,6 +33,7 @@ def document(schemas: Mapping[str, Json]) -> Json:
             "get": _get("What was decided in a period, was worth and cost, and what needs a person", "Report", days)
         }
         paths[f"/v1/systems/{system}/rollout"] = _rollout(system)
+        paths[f"/v1/systems/{system}/respond"] = _respond(system)
         paths[f"/v1/systems/{system}/releases"] = {
             "get": _get("Which release decides, or decided `at` a time, and every change", "Releases",
                         [{**_parameter("at", "query"), "required": False}])
@@ -130,6 +132,15 @@ def _rollout(system: str) -> Json:
     } | {"summary": f"How a release of {system} takes over, step by step"}
 
 
+def _respond(system: str) -> Json:
+    said = _of("what why", what={"enum": [*ANSWERS]}, by=_TEXT, why=_TEXT, incident=_TEXT, cases={"type": "integer"})
+    return {
+        "get": _get("What was done so far, the oldest first", "Responses"),
+        "post": {**_get("Draw decisions to look at, take the fallback, or go back a release", "Response"),
+                 "requestBody": {"required": True, "content": _json(said)}},
+    } | {"summary": f"What is done about an incident of {system}"}  # fmt: skip
+
+
 def _changes() -> Json:
     """What people do to releases and keys; each needs a key with the right."""
     why = {"required": True, "content": _json({"type": "object", "properties": {"why": _TEXT, "standing": _TEXT}})}
@@ -218,6 +229,9 @@ _SHARED: Json = {
     "Incident": _of("id system cause owner opened_at state findings history", id=_TEXT, system=_TEXT, cause=_TEXT,
                     owner=_TEXT, opened_at=_TEXT, state={"enum": ["open", "acknowledged", "resolved"]},
                     findings={"type": "array", "items": _OBJECT}, history={"type": "array", "items": _OBJECT}),
+    "Response": _of("system incident what at by why result", system=_TEXT, incident=_TEXT, what=_TEXT, at=_TEXT,
+                    by=_TEXT, why=_TEXT, result={"type": ["string", "object"]}),
+    "Responses": _of("responses", responses={"type": "array", "items": _ref("Response")}),
     "Incidents": _of("incidents", incidents={"type": "array", "items": _ref("Incident")}),
     "Report": _of("system from until figures needs", system=_TEXT, until=_TEXT, as_of=_TEXT, currency=_TEXT,
                   figures=_OBJECT, releases={"type": "array", "items": _OBJECT}, wrong=_OBJECT, **{"from": _TEXT},

@@ -23,6 +23,7 @@ from roadworthy.web.api.desks import MOUNT, Desks, Verb
 from roadworthy.web.api.evidence import evidence
 from roadworthy.web.api.halts import halting
 from roadworthy.web.api.reports import report
+from roadworthy.web.api.responses import responding
 from roadworthy.web.api.rollouts import rolling
 from roadworthy.web.app_port import Answer, App
 from roadworthy.web.door import Door
@@ -54,6 +55,8 @@ def route(app: App, desks: Desks, door: Door) -> ASGIRouteHandler:
             await _reply(door, send, report(app, parts[0], scope), "report")
         elif len(parts) == 2 and parts[1] == "rollout":
             await _reply(door, send, rolling(app, parts[0], scope, receive), "rollout")
+        elif len(parts) == 2 and parts[1] == "respond":
+            await _reply(door, send, responding(app, parts[0], scope, receive), "respond")
         elif verb is None:
             await _reply(door, send, _nowhere(scope["path"]), "other")
         elif verb == "decide" and scope["method"] == "GET":
