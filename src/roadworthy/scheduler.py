@@ -13,6 +13,7 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import partial
+from multiprocessing import active_children
 from pathlib import Path
 from threading import Event, Thread
 from typing import NamedTuple, cast
@@ -63,8 +64,12 @@ def scheduled(app: App) -> Iterator[None]:
         yield
     finally:
         over.set()
+        for child in active_children():  # a look or a training: its job is taken up again once its lease is over
+            child.terminate()
         for thread in threads:
             thread.join(STOP)
+        for child in active_children():  # of a job that began meanwhile
+            child.terminate()
         for rolling in app.rolling.values():
             rolling.stop()
 
