@@ -274,6 +274,7 @@ WALKED = tuple(
     ROOT / "docs" / f"{name}.md"
     for name in (
         "bring-your-model",
+        "assess",
         "releases",
         "keys",
         "plan",
