@@ -105,7 +105,7 @@ def curves(folder: Path) -> None:
         shown = []
         for times, errors in off.items():
             kept = sizes <= sizes[-1] / times * 1.01
-            curve = fit(sizes[kept], losses[kept], 0)
+            curve = fit(sizes[kept], losses[kept])
             real = losses[-1].mean()
             if curve.refused:
                 shown.append(f"{times}x refused ({curve.refused})")

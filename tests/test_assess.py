@@ -183,7 +183,7 @@ def test_a_power_law_is_found_again(offset, scale, exponent, seed):
     """Losses on a power law with a little scatter are extrapolated 16 times within two points."""
     sizes = np.geomspace(100, 3_000, 9)
     scatter = np.random.default_rng(seed).normal(0, 0.02, (9, 3)) / np.sqrt(sizes / 100)[:, None]
-    curve = fit(sizes, offset + scale * sizes[:, None] ** -exponent + scatter, 0)
+    curve = fit(sizes, offset + scale * sizes[:, None] ** -exponent + scatter)
     if not curve.refused:
         value, low, high = curve.at(48_000)
         assert abs(value - offset - scale * 48_000**-exponent) < 0.02 + 0.1 * scale * 3_000**-exponent
@@ -191,12 +191,14 @@ def test_a_power_law_is_found_again(offset, scale, exponent, seed):
 
 
 def test_ill_behaved_curves_are_not_extrapolated():
-    """A loss that rises again, too few sizes and too far a question are refused."""
+    """A loss that rises again or falls ever faster, too few sizes and too far a question are refused."""
     sizes, scatter = np.geomspace(100, 3_000, 9), np.array([-0.001, 0, 0.001])
     risen = np.abs(np.log(sizes / 600))[:, None] * 0.1 + 0.1 + scatter
-    assert "rises again" in fit(sizes, risen, 0).refused
-    assert "too few" in fit(sizes[:4], risen[:4], 0).refused
-    good = fit(sizes, sizes[:, None] ** -0.5 + scatter, 0)
+    assert "rises again" in fit(sizes, risen).refused
+    faster = 0.9 - 0.8 / (1 + (sizes / 3_000) ** -2.0)[:, None] + scatter
+    assert "ever faster" in fit(sizes, faster).refused
+    assert "too few" in fit(sizes[:4], risen[:4]).refused
+    good = fit(sizes, sizes[:, None] ** -0.5 + scatter)
     with pytest.raises(ValueError, match="16 times"):
         good.at(60_000)
 

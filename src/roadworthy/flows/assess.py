@@ -140,7 +140,7 @@ def _curve(found: Prepared, matrix: Floats, codes: list[int]) -> Curve:
             rows = draw.permutation(train)[:size]
             score = trained(matrix[rows], found.truth[rows], codes, found.seed + repeat, QUICK)
             losses[place, repeat] = 1 - _area(score(matrix[test]), truth).auc
-    return fit(sizes.astype(np.float64), losses, found.seed)
+    return fit(sizes.astype(np.float64), losses)
 
 
 def _contested(use: Use, found: Prepared, model: _Fitted) -> tuple[list[worth.Contest], list[worth.Ratio], Answer]:

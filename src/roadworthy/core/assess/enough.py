@@ -8,7 +8,7 @@ from roadworthy.core.leakage import Strength
 
 WORTHWHILE = 0.01  # of area under the ROC curve, that twice the data would add
 QUESTION = "Is there enough data?"
-MADE = "pow3 weighted by size, 3 repeats a size; interval by bootstrap of their scatter"
+MADE = "power laws through the losses of 3 repeats a size, weighted by size and by how well each fits"
 
 
 def enough(curve: Curve, now: Strength, tested: int) -> Answer:
@@ -24,11 +24,10 @@ def enough(curve: Curve, now: Strength, tested: int) -> Answer:
             "look at the rows: a sorted file, leakage or wrong labels bend such curves; bring more rows and ask again"
         )
         return Answer("enough", QUESTION, "not enough data", curve.refused, tuple(evidence), (step,))
-    base = curve.at(curve.largest)[0]
     for times in (2, 4, 16):
-        value, low, high = curve.at(times * curve.largest)
+        gain, low, high = curve.gained(times * curve.largest)
         what = f"area gained by {times} times the data"
-        evidence.append(Evidence(what, base - value, base - high, base - low, curve.largest, MADE, "area"))
+        evidence.append(Evidence(what, gain, low, high, curve.largest, MADE, "area"))
     twice = evidence[1]
     assert twice.low is not None, "a curve that is not refused has an interval"
     assert twice.high is not None, "as above"
