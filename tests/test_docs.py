@@ -275,6 +275,7 @@ WALKED = tuple(
     for name in (
         "bring-your-model",
         "assess",
+        "ready",
         "releases",
         "keys",
         "plan",

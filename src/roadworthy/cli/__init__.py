@@ -73,6 +73,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {  # by the group in which `--help` 
         "watch": "the monitors of a system over a period, those that page first",
         "incidents": "what a watch opened; take one, or end it",
         "respond": "do something about an incident, and keep that it was done",
+        "ready": "six properties of a system from live evidence, and what supplies what is missing",
         "halt": "stop a system at once, or lift the halt",
         "profile": "what the columns of files hold, counted over fixed bins in one pass",
         "drift": "whether a window of rows differs from a reference, and in which columns",

@@ -9,7 +9,7 @@ from typing import Annotated, Any
 from cyclopts import Parameter
 
 from roadworthy.cli.new import days_of
-from roadworthy.cli.output import Json, print_json, progress, say, table
+from roadworthy.cli.output import HomeFolder, Json, Keep, home_of, print_json, progress, say, table
 from roadworthy.core.assess.worth import Ratio
 from roadworthy.errors import InputError
 from roadworthy.flows.assess import Assessment
@@ -17,9 +17,11 @@ from roadworthy.flows.assess import assess as found_of
 from roadworthy.flows.assess_report import OVERALL, STYLES, document, shown
 from roadworthy.flows.assess_report import page as page_of
 from roadworthy.flows.assess_table import Use
+from roadworthy.flows.before_build import keep_assessment
 from roadworthy.flows.draft_system import Given
 from roadworthy.flows.new import new
 from roadworthy.flows.roles import Asked
+from roadworthy.home import now, open_home
 
 COLOURS = {"good": "green", "warning": "yellow", "note": "cyan", "error": "red"}
 Money = Annotated[str, Parameter(allow_leading_hyphen=True)]
@@ -51,6 +53,8 @@ def assess(  # noqa: PLR0913  each option is something only a person knows
     write: Annotated[
         Path | None, Parameter(help="Folder of a new system of the best rule, if a rule is the answer.")
     ] = None,
+    keep_for: Keep = "",
+    home: HomeFolder = None,
     json: Json = False,
 ) -> int:
     """Is this use case fit for AI? Answers with evidence: ready, ready with conditions, use a rule, or not known."""
@@ -63,6 +67,9 @@ def assess(  # noqa: PLR0913  each option is something only a person knows
     said["written"] = _written(found, write)
     if page is not None:
         _page(page, said)
+    if keep_for:
+        with open_home(home_of(home)) as opened:
+            keep_assessment(opened.store, keep_for, said, now())
     if json:
         print_json(said)
     else:

@@ -130,6 +130,9 @@ class App(Protocol):
     def evidence(self, system: str) -> Json:
         """The live release of a system with its evidence, gates and waivers. Raises NotFound."""
 
+    def scorecard(self, system: str) -> Json:
+        """Whether a system is ready, property by property. Raises NotFound."""
+
     def measures(self) -> list[Family]:
         """What a monitoring system is told of the systems."""
 

@@ -27,6 +27,9 @@ def document(schemas: Mapping[str, Json]) -> Json:
         paths[f"/v1/systems/{system}/evidence"] = {
             "get": _get("The live release with its evidence, gates and waivers", "Evidence")
         }
+        paths[f"/v1/systems/{system}/ready"] = {
+            "get": _get("Six properties of the system from live evidence, and what supplies what is missing", "Ready")
+        }
         paths[f"/v1/systems/{system}/rollout"] = _rollout(system)
         paths[f"/v1/systems/{system}/releases"] = {
             "get": _get("Which release decides, or decided `at` a time, and every change", "Releases",
@@ -206,6 +209,9 @@ _SHARED: Json = {
                  waivers={"type": "array"}, evidence=_OBJECT),
     "Evidence": _of("system release documents gates", system=_TEXT, release=_TEXT,
                     documents={"type": "array", "items": _OBJECT}, gates=_OBJECT),
+    "Ready": _of("system release verdict passed of properties", system=_TEXT, environment=_TEXT, at=_TEXT,
+                 release=_TEXT, verdict=_TEXT, passed={"type": "integer"}, of={"type": "integer"},
+                 properties={"type": "array", "items": _OBJECT}),
     "Coverage": _of("system until counts coverage", system=_TEXT, until=_TEXT, counts=_OBJECT, coverage=_OBJECT,
                     sources=_OBJECT, reasons={"type": "array", "items": _OBJECT},
                     releases={"type": "array", "items": _OBJECT}),
