@@ -6,6 +6,7 @@ import asyncio
 import json
 import re
 import shutil
+from html import unescape
 from itertools import chain
 from xml.etree import ElementTree
 
@@ -139,7 +140,10 @@ def test_an_assessment_counts_and_its_verdict_decides(home, tmp_path, capsys):
 def test_people_count_by_what_they_did(tmp_path):
     """Outside dev an approval, the approver's act and both owners' words are items; without them they do not pass."""
     with office(tmp_path) as made:
-        digest = made.approved(1)
+        digest = made.draft(1)
+        made.evidence(digest)
+        made.do("request", digest)
+        made.do("approve", digest, made.risk)
         made.owned()
         made.do("promote", digest)
         found = {each["id"]: each for each in items_of(ready(made.home, NAME))}
@@ -147,7 +151,7 @@ def test_people_count_by_what_they_did(tmp_path):
             assert found[name]["verdict"] == "pass", found[name]
         assert found["gates"]["verdict"] == "not enough data"
         assert APPROVER in found["approver"]["said"]
-        made.evidence(digest)
+        made.evidence(digest, at="2026-02-01T00:00:00Z", value=2.0)
         found = {each["id"]: each for each in items_of(ready(made.home, NAME))}
         assert found["approved"]["verdict"] == "fail"
         assert "newer evidence" in found["approved"]["said"]
@@ -183,7 +187,7 @@ def test_page_json_and_badge_over_http(home):
     card = api.json()
     assert {**twin.json(), "at": ""} == {**card, "at": ""}
     assert len(card["properties"]) == 6
-    words = re.sub(r"\s+", " ", re.sub(r"<[^>]+>", " ", page.text))
+    words = re.sub(r"\s+", " ", unescape(re.sub(r"<[^>]+>", " ", page.text)))
     for each in items_of(card):
         assert each["asks"] in words
     assert f"roadworthy halt {NAME} --by NAME --why TEXT" in words
