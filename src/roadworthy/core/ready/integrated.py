@@ -17,7 +17,7 @@ def _decides(known: Known) -> Item:
     asks, supplies = "Does it decide rows of its callers?", "roadworthy serve, and POST to the address of its decisions"
     if not known.decided or known.idle is None:
         return item("decides", asks, None, "it has decided nothing here", supplies)
-    said = f"{known.decided:,} rows, the newest {known.idle:.1f} days ago"
+    said = f"{known.decided:,} rows, the newest of {known.idle:.1f} days ago"
     return item("decides", asks, known.idle <= IDLE, said, supplies)
 
 
