@@ -248,6 +248,17 @@ class FakeOffice:
         return {"system": system, "environment": "prod", "at": at, "live": {**changes[1], "approval": seen},
                 "changes": changes, "standing": standing}  # fmt: skip
 
+    def scorecard(self, system: str) -> dict[str, Any]:
+        """A system of which little is known."""
+        items = [{"id": "halt", "asks": "Was stopping it tried?", "verdict": "not enough data", "said": "it never was",
+                  "supplies": f"roadworthy halt {system} --by NAME --why TEXT"},
+                 {"id": "watched", "asks": "Do its monitors look at it?", "verdict": "pass", "said": "1 hour ago",
+                  "supplies": ""}]  # fmt: skip
+        part = {"property": "operational", "means": "it runs", "verdict": "not enough data", "passed": 1, "of": 2,
+                "items": items}  # fmt: skip
+        return {"system": system, "environment": "dev", "at": "2018-10-02T09:00:00Z", "release": digest("aa"),
+                "verdict": "not enough data", "passed": 1, "of": 2, "properties": [part]}  # fmt: skip
+
     def owned(self, system: str) -> list[dict[str, Any]]:
         """One who has confirmed, and one who has not."""
         return [
@@ -335,18 +346,6 @@ class FakeApp:
     def measures(self) -> list[Family]:
         """One metric."""
         return [Family("roadworthy_halted", "gauge", "1 while the system is halted", [({"system": "card-fraud"}, 0)])]
-
-    def scorecard(self, system: str) -> dict[str, Any]:
-        """A system of which little is known."""
-        self._known(self.reports, system)
-        items = [{"id": "halt", "asks": "Was stopping it tried?", "verdict": "not enough data", "said": "it never was",
-                  "supplies": f"roadworthy halt {system} --by NAME --why TEXT"},
-                 {"id": "watched", "asks": "Do its monitors look at it?", "verdict": "pass", "said": "1 hour ago",
-                  "supplies": ""}]  # fmt: skip
-        part = {"property": "operational", "means": "it runs", "verdict": "not enough data", "passed": 1, "of": 2,
-                "items": items}  # fmt: skip
-        return {"system": system, "environment": "dev", "at": "2018-10-02T09:00:00Z", "release": digest("aa"),
-                "verdict": "not enough data", "passed": 1, "of": 2, "properties": [part]}  # fmt: skip
 
     def gates(self, release: str) -> dict[str, Any]:
         """A release that passes, and one that does not."""

@@ -46,7 +46,6 @@ from roadworthy.models.remote import HttpModel
 from roadworthy.office import Office
 from roadworthy.opening import open_system
 from roadworthy.ports import Views
-from roadworthy.readiness import ready as scorecard_of
 from roadworthy.rolling import Rolling
 from roadworthy.settings import Settings
 from roadworthy.standing import standing
@@ -210,10 +209,6 @@ class App:
         served = self.desk(system)
         gates = served.project.system.gates
         return evidence_page(self.home.store, served.desk.release.digest, system, gates, now())
-
-    def scorecard(self, system: str) -> dict[str, Any]:
-        """Whether a system is ready, property by property. Raises NotFound."""
-        return scorecard_of(self.home, system)
 
     def ready(self) -> list[str]:
         """Why decisions cannot be taken now; empty when they can."""

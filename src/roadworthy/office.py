@@ -13,6 +13,7 @@ from roadworthy.flows.keys import Keyring
 from roadworthy.flows.rollout_shown import figures
 from roadworthy.governance import act, confirm, history, owned, permit
 from roadworthy.home import Home, clock, now
+from roadworthy.readiness import ready
 from roadworthy.rolling import Rolling
 from roadworthy.transfer import receive
 
@@ -61,6 +62,10 @@ class Office:
     def history(self, system: str, at: str) -> Told:
         """What happened to a system's releases. Raises NotFound and InputError."""
         return history(self.home, system, at)
+
+    def scorecard(self, system: str) -> Told:
+        """Whether a system is ready, property by property. Raises NotFound."""
+        return ready(self.home, system)
 
     def owned(self, system: str) -> list[Told]:
         """How the owners of a system stand. Raises NotFound."""

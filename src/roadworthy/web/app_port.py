@@ -46,6 +46,9 @@ class Office(Protocol):
     def history(self, system: str, at: str) -> Json:
         """What happened to a system's releases."""
 
+    def scorecard(self, system: str) -> Json:
+        """Whether a system is ready, property by property. Raises NotFound."""
+
     def owned(self, system: str) -> list[Json]:
         """How the owners of a system stand."""
 
@@ -129,9 +132,6 @@ class App(Protocol):
 
     def evidence(self, system: str) -> Json:
         """The live release of a system with its evidence, gates and waivers. Raises NotFound."""
-
-    def scorecard(self, system: str) -> Json:
-        """Whether a system is ready, property by property. Raises NotFound."""
 
     def measures(self) -> list[Family]:
         """What a monitoring system is told of the systems."""

@@ -52,4 +52,4 @@ async def scorecard(app: App, system: str, method: str) -> tuple[int, Json, dict
     """Whether a system is ready, property by property."""
     if method != "GET":
         raise HttpError(405, "method", f"{method} is not for this address", hint="use GET", allow="GET")
-    return 200, await asyncio.to_thread(app.scorecard, system), {}
+    return 200, await asyncio.to_thread(app.office.scorecard, system), {}

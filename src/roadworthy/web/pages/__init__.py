@@ -48,7 +48,7 @@ def routes(app: App) -> list[HTTPRouteHandler]:
     def image(system: FromPath[str]) -> Response[bytes]:
         """The badge of a system's scorecard."""
         headers = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
-        return Response(badge(app.scorecard(system)).encode(), media_type="image/svg+xml", headers=headers)
+        return Response(badge(app.office.scorecard(system)).encode(), media_type="image/svg+xml", headers=headers)
 
     return [static, find, image, *(_route(app, page, path) for page in PAGES for path in _paths(page))]
 

@@ -11,4 +11,4 @@ KINDS = {"pass": "better", "fail": "worse", "not enough data": "unknown"}
 
 def page(app: App, system: str) -> View:
     """The scorecard of a system."""
-    return View(f"{system}: ready?", "ready.html", app.scorecard(system), {"kinds": KINDS})
+    return View(f"{system}: ready?", "ready.html", app.office.scorecard(system), {"kinds": KINDS})
