@@ -241,3 +241,21 @@ def test_unknown_never_passes(said):
     """The use case is ready only where every question passes."""
     answers = [Answer(id, "", verdict, "") for id, verdict in zip(("measured", "worth", "stable"), said, strict=True)]
     assert (overall(answers, priced=True)[0] == "ready") == (set(said) == {"pass"})
+
+
+def test_a_rule_in_a_column_that_was_left_out_is_a_condition_by_name(capsys, tmp_path):
+    """Where a suspected column would make a rule that beats the model, the answer says so; kept, the rule wins."""
+    table = columns("smooth", 900)
+    draw = np.random.default_rng(3)
+    table["stage"] = [
+        ("late" if each == "yes" else "early") if draw.random() > 0.02 else "late" for each in table["bad"]
+    ]
+    path = write(tmp_path / "stage.csv", table)
+    said = assessed(capsys, path, "--id", "order_id", *MONEY)
+    assert "stage" in {each["column"] for each in said["left_out"]}
+    found = next(each for each in said["answers"] if each["id"] == "left_out")
+    assert found["verdict"] == "not enough data"
+    assert 'stage == "late"' in found["said"]
+    assert any("--keep stage" in step for step in said["conditions"])
+    assert said["verdict"] != "ready"
+    assert assessed(capsys, path, "--id", "order_id", *MONEY, "--keep", "stage")["verdict"] == "use a rule"

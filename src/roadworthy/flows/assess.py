@@ -5,7 +5,7 @@ Every draw is seeded by the digest of the file, so that the same data give the s
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +13,7 @@ import numpy as np
 from roadworthy.core.assess import enough, outcome, population, stability, upkeep, worth
 from roadworthy.core.assess.answer import Answer, Overall, overall
 from roadworthy.core.assess.curve import Curve, fit
+from roadworthy.core.assess.left_out import left_out
 from roadworthy.core.assess.rules import Rule, rules
 from roadworthy.core.batch import Bools, Column, Floats, Ints
 from roadworthy.core.calibrate import fit as calibrated
@@ -86,6 +87,7 @@ def assess(use: Use) -> Assessment:
         _population(use, found),
         _stable(found, model),
         upkeep.workflow(int(acts.sum()), len(acts), a_day, use.capacity),
+        *_suspected(use, found, model),
     )
     verdict, why = overall(answers, use.priced)
     return Assessment(use, found, verdict, why, answers, tuple(ratios), main.best, _doubtful(found, model.doubts))
@@ -165,16 +167,43 @@ def _contest(use: Use, found: Prepared, model: _Fitted, money: worth.Money) -> w
 
 def _rivals(use: Use, found: Prepared, gain: Floats) -> list[worth.Decided]:
     """The rules made on the training rows, never and always acting, and today's rule, as they act on the test rows."""
+    known = [Rule("constant", "False"), Rule("constant", "True")]
+    if use.rule:
+        known.append(Rule("the rule of today", use.rule))
+    return _tested(found, [*_made(found, found.plain, gain), *known])
+
+
+def _made(found: Prepared, columns: Mapping[str, Column], gain: Floats) -> list[Rule]:
     rows = found.train
     if len(rows) > RULE_ROWS:
         rows = np.sort(np.random.default_rng(found.seed).choice(rows, RULE_ROWS, replace=False))
-    made = [*rules({name: column[rows] for name, column in found.plain.items()}, gain[rows]),
-            Rule("constant", "False"), Rule("constant", "True")]  # fmt: skip
-    if use.rule:
-        made.append(Rule("the rule of today", use.rule))
-    tested = found.rows.take(found.test)
-    return [worth.Decided(each.name, each.when, compiled("--rule", each.when, tested).fires(tested))
+    return rules({name: column[rows] for name, column in columns.items()}, gain[rows])
+
+
+def _tested(found: Prepared, made: Sequence[Rule]) -> list[worth.Decided]:
+    rows = found.rows.take(found.test)
+    return [worth.Decided(each.name, each.when, compiled("--rule", each.when, rows).fires(rows))
             for each in made if len(each.when) <= MAX_LENGTH]  # fmt: skip
+
+
+def _suspected(use: Use, found: Prepared, model: _Fitted) -> list[Answer]:
+    """What a rule would earn over columns that are left out as they may know the outcome; nothing without such."""
+    names = [each.column for each in found.study.suspects
+             if each.column in found.left_out and each.column in found.rows.names and each.kind != "id"
+             and each.column.isidentifier() and found.rows[each.column].dtype.kind != "M"]  # fmt: skip
+    if not names or not use.priced:
+        return []
+    money, truth, test = money_of(use, found.rows), found.truth == 1, found.test
+    gain = money.gain(truth)
+    made = _made(found, {**found.plain, **{name: found.rows[name] for name in names}}, gain)
+    own = [each for each in _tested(found, made) if any(name in each.when for name in names)]
+    if not own:
+        return []
+    best = max(own, key=lambda each: float(np.nansum(gain[test][each.acts])))
+    ours = worth.Decided("the model", "", money.take(test).acts(model.probability))
+    against = worth.contest(best.acts, [ours], gain[test], truth[test], found.clusters[test])
+    read = [name for name in names if name in best.when]
+    return [left_out(read, best.when, against, use.currency)]
 
 
 def _acts(use: Use, found: Prepared, model: _Fitted) -> Bools:
