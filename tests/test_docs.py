@@ -277,6 +277,8 @@ WALKED = tuple(
     for name in (
         "bring-your-model",
         "report",
+        "assess",
+        "ready",
         "releases",
         "keys",
         "plan",

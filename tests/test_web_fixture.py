@@ -252,6 +252,17 @@ class FakeOffice:
         """A report that says what it was asked for."""
         return {"system": system, "from": since, "until": until}
 
+    def scorecard(self, system: str) -> dict[str, Any]:
+        """A system of which little is known."""
+        items = [{"id": "halt", "asks": "Was stopping it tried?", "verdict": "not enough data", "said": "it never was",
+                  "supplies": f"roadworthy halt {system} --by NAME --why TEXT"},
+                 {"id": "watched", "asks": "Do its monitors look at it?", "verdict": "pass", "said": "1 hour ago",
+                  "supplies": ""}]  # fmt: skip
+        part = {"property": "operational", "means": "it runs", "verdict": "not enough data", "passed": 1, "of": 2,
+                "items": items}  # fmt: skip
+        return {"system": system, "environment": "dev", "at": "2018-10-02T09:00:00Z", "release": digest("aa"),
+                "verdict": "not enough data", "passed": 1, "of": 2, "properties": [part]}  # fmt: skip
+
     def owned(self, system: str) -> list[dict[str, Any]]:
         """One who has confirmed, and one who has not."""
         return [

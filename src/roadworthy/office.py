@@ -13,6 +13,7 @@ from roadworthy.flows.keys import Keyring
 from roadworthy.flows.rollout_shown import figures
 from roadworthy.governance import act, confirm, history, owned, permit
 from roadworthy.home import Home, clock, now
+from roadworthy.readiness import ready
 from roadworthy.reporting import made_apart, period_of
 from roadworthy.rolling import Rolling
 from roadworthy.transfer import receive
@@ -66,6 +67,10 @@ class Office:
     def report(self, system: str, since: str, until: str) -> Told:
         """The report on a period of days, without them on the last whole month. Raises NotFound and InputError."""
         return made_apart(self.home.path, system, period_of(since, until), clock())
+
+    def scorecard(self, system: str) -> Told:
+        """Whether a system is ready, property by property. Raises NotFound."""
+        return ready(self.home, system)
 
     def owned(self, system: str) -> list[Told]:
         """How the owners of a system stand. Raises NotFound."""

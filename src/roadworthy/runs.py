@@ -84,6 +84,13 @@ def publish(
     home.store.append([], [*kept, *seals, *entered, *(documents or [])], given)
 
 
+def keep_rule(home: Home, project: Project, actor: Actor) -> dict[str, str]:
+    """Keep what is done today, the declared rule, as a draft of its own: it runs and is governed as a model is."""
+    draft = rule_release(project)
+    publish(home, actor, [draft])
+    return {"system": project.system.name, "release": draft.release.digest, "kind": draft.release.manifest.kind}
+
+
 def with_evidence(draft: Draft) -> tuple[Draft, list[tuple[str, str, Any]]]:
     """The draft, its summary naming its evidence by digest, and the documents of that evidence."""
     summary, release, made = dict(draft.evidence), draft.release, now()

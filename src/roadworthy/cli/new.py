@@ -31,7 +31,7 @@ def new(  # noqa: PLR0913  each option is a column's role
     """Write a complete system for a table: contracts, features, declaration, tests. It trains without a line edited."""
     start = time.perf_counter()
     with progress("reading the table", quiet=json):
-        result = make(Asked(folder, data, outcome, id, at, subject, true, known, _days(matures)))
+        result = make(Asked(folder, data, outcome, id, at, subject, true, known, days_of(matures)))
     result["seconds"] = round(time.perf_counter() - start, 2)
     if json:
         print_json(result)
@@ -39,7 +39,8 @@ def new(  # noqa: PLR0913  each option is a column's role
         show(result)
 
 
-def _days(text: str) -> int:
+def days_of(text: str) -> int:
+    """The days of `--matures`, rounded up; 0 where it was not said. Raises InputError."""
     if not text:
         return 0
     try:

@@ -9,14 +9,16 @@ from typing import Annotated, Any, Literal
 import msgspec
 from cyclopts import Parameter
 
-from roadworthy.cli.output import Json, print_json, say
+from roadworthy.cli.output import HomeFolder, Json, Keep, home_of, print_json, say
 from roadworthy.core.scan.finding import BLOCKS, LEVELS, Finding
 from roadworthy.core.scan.scan import findings
 from roadworthy.errors import InputError
+from roadworthy.flows.before_build import keep_scan
 from roadworthy.flows.scan import read_folder
 from roadworthy.flows.scan_page import page as page_of
 from roadworthy.flows.scan_report import KNOWN, document
 from roadworthy.flows.scan_report import sarif as sarif_of
+from roadworthy.home import now, open_home
 
 STYLES = {"error": "red", "warning": "yellow", "note": "cyan"}
 SHOWN = 5  # findings of one rule that a person is shown; the others are counted
@@ -30,6 +32,8 @@ def scan(
     fail_on: Annotated[
         Literal["error", "warning", "note", "never"], Parameter(help="The lowest level that makes the exit status 1.")
     ] = "warning",
+    keep_for: Keep = "",
+    home: HomeFolder = None,
     json: Json = False,
 ) -> int:
     """Find what would fail in production: leakage, secrets, hand work. Nothing is run, and no home is needed."""
@@ -39,10 +43,14 @@ def scan(
         _write(page, page_of(path.resolve().name, reading, found).encode())
     if sarif is not None:
         _write(sarif, msgspec.json.format(msgspec.json.encode(sarif_of(reading, found)), indent=2) + b"\n")
+    said = document(reading, found)
+    if keep_for:
+        with open_home(home_of(home)) as opened:
+            keep_scan(opened.store, keep_for, said, now())
     if json:
-        print_json(document(reading, found))
+        print_json(said)
     else:
-        _show(document(reading, found), found)
+        _show(said, found)
     if fail_on == "never":
         return 0
     return int(any(LEVELS.index(each.level) >= LEVELS.index(fail_on) for each in found))

@@ -28,21 +28,29 @@ from roadworthy.core.labels import Finding, percent
 from roadworthy.errors import InputError
 from roadworthy.flows.declare import read_system
 from roadworthy.home import open_home
-from roadworthy.runs import run_sweep, run_training
+from roadworthy.runs import keep_rule, run_sweep, run_training
 from roadworthy.who import who
 
 Sweep = Annotated[int, Parameter(help="Try so many parameters of SEARCH in train.py first, and take the best.")]
+OnlyRule = Annotated[
+    bool, Parameter(name="--rule", negative="", help="Keep the declared rule as a release, without a model.")
+]
 MetricName = Annotated[str, Parameter(help="What a sweep looks for: value, or the name of a metric.")]
 
 
 def train(
     *, system: System = SYSTEM, data: Data = None, home: HomeFolder = None, seed: Seed = 0, sweep: Sweep = 0,
-    metric: MetricName = "value", json: Json = False,
+    metric: MetricName = "value", rule: OnlyRule = False, json: Json = False,
 ) -> None:  # fmt: skip
     """Train on what is known, test on the newest labelled days, and keep a draft, which `promote` makes live."""
     project = read_system(system)
     if sweep < 0:
         raise InputError(f"--sweep: expected a number of trials, got {sweep}")
+    if rule:
+        with open_home(home_of(home)) as opened:
+            kept = keep_rule(opened, project, who(opened, os.environ))
+        print_json(kept) if json else _show_rule(kept)
+        return
     with open_home(home_of(home)) as opened, progress("training", quiet=json) as report:
         tell = (lambda _: None) if json else _tell
         found = run_sweep(opened, project, data, sweep, metric, seed=seed, progress=report) if sweep else {}
@@ -71,6 +79,11 @@ def covered(coverage: Mapping[str, Any]) -> str:
         return "coverage unknown"
     share, low, high = (percent(coverage[name]) for name in ("estimate", "low", "high"))
     return f"{share} [{low}, {high}] covered"
+
+
+def _show_rule(kept: dict[str, str]) -> None:
+    say(f"{kept['system']}: draft {kept['release'][:12]} ({kept['kind']})")
+    say(f"to make it live: roadworthy promote {kept['release'][:12]}", "dim")
 
 
 def _tell(found: list[Finding]) -> None:

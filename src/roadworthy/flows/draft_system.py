@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from dataclasses import dataclass
 from importlib.resources import files
 from typing import Any
 
@@ -34,9 +35,21 @@ WRITTEN = {
 }
 
 
-def files_of(study: Study) -> dict[str, str]:
+@dataclass(frozen=True, slots=True)
+class Given:
+    """What is known of a new system beforehand: its rule, and the money of each outcome as expressions."""
+
+    rule: str
+    why: str
+    miss: str = ""
+    hit: str = "0"
+    alarm: str = ""
+    currency: str = "XTS"
+
+
+def files_of(study: Study, given: Given | None = None) -> dict[str, str]:
     """The text of every file of the system but its tables, by its path in the folder."""
-    known = _known(study)
+    known = {**_known(study), **_given(given)}
     templates = Environment(  # noqa: S701  YAML, Python and Markdown, each quoted by its own filter
         loader=FunctionLoader(_template), undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True,
         keep_trailing_newline=True,
@@ -60,9 +73,19 @@ def files_of(study: Study) -> dict[str, str]:
     return dict(sorted(out.items()))
 
 
-def document(study: Study, written: Mapping[str, str]) -> dict[str, Any]:
+def _given(given: Given | None) -> dict[str, Any]:
+    """What the templates may say of that instead of a proposal."""
+    if given is None:
+        return {}
+    out: dict[str, Any] = {"rule": given.rule, "rule_why": given.why}
+    if given.miss and given.alarm:
+        out |= {"missed": given.miss, "hit": given.hit or "0", "needless": given.alarm, "currency": given.currency}
+    return out
+
+
+def document(study: Study, written: Mapping[str, str], given: Given | None = None) -> dict[str, Any]:
     """What was inferred, as a document of plain data."""
-    known = _known(study)
+    known = {**_known(study), **_given(given)}
     draft = study.draft
     return {
         "system": study.name,
@@ -179,7 +202,10 @@ def _money(study: Study, price: Costs) -> dict[str, Any]:
     rows = usable(study.rows, read)
     limit = unusual(rows, names)
     return {
-        "costs": price,
+        "missed": f"-{price.missed}",
+        "hit": "0",
+        "needless": f"-{price.needless}",
+        "currency": "XTS",
         "value_example": f"-{names[0]}" if names else "-0.3 * amount",
         "review_cost": 0.2,
         "guardrail": f"{limit[0]} > {limit[1]:g}" if limit else "",

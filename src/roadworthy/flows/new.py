@@ -16,15 +16,15 @@ import numpy as np
 
 from roadworthy.core.batch import Column, missing
 from roadworthy.errors import InputError
-from roadworthy.flows.draft_system import document, files_of
+from roadworthy.flows.draft_system import Given, document, files_of
 from roadworthy.flows.infer import Inferred
 from roadworthy.flows.outputs import write_table
 from roadworthy.flows.roles import KNOWN, Asked
 from roadworthy.flows.study import Study, studied
 
 
-def new(asked: Asked) -> dict[str, Any]:
-    """Write the folder of a new system; returns what was inferred, as a document.
+def new(asked: Asked, given: Given | None = None) -> dict[str, Any]:
+    """Write the folder of a new system; returns what was inferred, as a document. `given` takes the place of proposals.
 
     Raises InputError, and writes nothing, for a folder that holds something, columns that are not there, an id that
     repeats, times that cannot be read, and an outcome that is constant or has more than two values.
@@ -32,9 +32,9 @@ def new(asked: Asked) -> dict[str, Any]:
     name = _name(asked.folder)
     _is_free(asked.folder)
     study = studied(name, asked)
-    files = files_of(study)
+    files = files_of(study, given)
     _written(study, files)
-    return document(study, files)
+    return document(study, files, given)
 
 
 def _name(folder: Path) -> str:

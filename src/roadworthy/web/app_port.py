@@ -49,6 +49,9 @@ class Office(Protocol):
     def report(self, system: str, since: str, until: str) -> Json:
         """The report on a period of days, without them on the last whole month. Raises NotFound, InputError."""
 
+    def scorecard(self, system: str) -> Json:
+        """Whether a system is ready, property by property. Raises NotFound."""
+
     def owned(self, system: str) -> list[Json]:
         """How the owners of a system stand."""
 

@@ -1,4 +1,4 @@
-"""`GET /v1/gates/{release}` and `GET /v1/systems/{system}/evidence`: what a release was measured to do.
+"""`GET /v1/gates/{release}` and `GET /v1/systems/{system}/evidence` and `.../ready`: what was found of a release.
 
 Two machines of others may ask for the gates as they are. An Argo Rollouts metric of the provider `web` reads the JSON
 of a GET (https://argo-rollouts.readthedocs.io/en/stable/analysis/web/), which is always 200: a verdict is an answer,
@@ -46,3 +46,10 @@ async def evidence(app: App, system: str, method: str) -> tuple[int, Json, dict[
     if method != "GET":
         raise HttpError(405, "method", f"{method} is not for this address", hint="use GET", allow="GET")
     return 200, await asyncio.to_thread(app.evidence, system), {}
+
+
+async def scorecard(app: App, system: str, method: str) -> tuple[int, Json, dict[str, str]]:
+    """Whether a system is ready, property by property."""
+    if method != "GET":
+        raise HttpError(405, "method", f"{method} is not for this address", hint="use GET", allow="GET")
+    return 200, await asyncio.to_thread(app.office.scorecard, system), {}

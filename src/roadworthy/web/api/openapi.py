@@ -32,6 +32,9 @@ def document(schemas: Mapping[str, Json]) -> Json:
         paths[f"/v1/systems/{system}/report"] = {
             "get": _get("What was decided in a period, was worth and cost, and what needs a person", "Report", days)
         }
+        paths[f"/v1/systems/{system}/ready"] = {
+            "get": _get("Six properties of the system from live evidence, and what supplies what is missing", "Ready")
+        }
         paths[f"/v1/systems/{system}/rollout"] = _rollout(system)
         paths[f"/v1/systems/{system}/respond"] = _respond(system)
         paths[f"/v1/systems/{system}/releases"] = {
@@ -221,6 +224,9 @@ _SHARED: Json = {
                  waivers={"type": "array"}, evidence=_OBJECT),
     "Evidence": _of("system release documents gates", system=_TEXT, release=_TEXT,
                     documents={"type": "array", "items": _OBJECT}, gates=_OBJECT),
+    "Ready": _of("system release verdict passed of properties", system=_TEXT, environment=_TEXT, at=_TEXT,
+                 release=_TEXT, verdict=_TEXT, passed={"type": "integer"}, of={"type": "integer"},
+                 properties={"type": "array", "items": _OBJECT}),
     "Coverage": _of("system until counts coverage", system=_TEXT, until=_TEXT, counts=_OBJECT, coverage=_OBJECT,
                     sources=_OBJECT, reasons={"type": "array", "items": _OBJECT},
                     releases={"type": "array", "items": _OBJECT}),

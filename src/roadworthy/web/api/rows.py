@@ -20,7 +20,7 @@ from roadworthy.web.answers import HttpError, error_body, error_headers, explain
 from roadworthy.web.api.acts import acting
 from roadworthy.web.api.body import Gone, check_headers, parse, read
 from roadworthy.web.api.desks import MOUNT, Desks, Verb
-from roadworthy.web.api.evidence import evidence
+from roadworthy.web.api.evidence import evidence, scorecard
 from roadworthy.web.api.halts import halting
 from roadworthy.web.api.reports import report
 from roadworthy.web.api.responses import responding
@@ -53,6 +53,8 @@ def route(app: App, desks: Desks, door: Door) -> ASGIRouteHandler:
             await _reply(door, send, evidence(app, parts[0], scope["method"]), "evidence")
         elif len(parts) == 2 and parts[1] == "report":
             await _reply(door, send, report(app, parts[0], scope), "report")
+        elif len(parts) == 2 and parts[1] == "ready":
+            await _reply(door, send, scorecard(app, parts[0], scope["method"]), "ready")
         elif len(parts) == 2 and parts[1] == "rollout":
             await _reply(door, send, rolling(app, parts[0], scope, receive), "rollout")
         elif len(parts) == 2 and parts[1] == "respond":

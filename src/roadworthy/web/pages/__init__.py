@@ -13,15 +13,16 @@ from litestar import Request, Response, get
 from litestar.handlers import HTTPRouteHandler
 from litestar.params import FromPath, FromQuery
 
+from roadworthy.core.ready.card import badge
 from roadworthy.errors import NotFound, RoadworthyError, nearest
 from roadworthy.web.answers import error_headers, json_response
 from roadworthy.web.app_port import App
-from roadworthy.web.pages import data, decision, overview, releases, rollout
+from roadworthy.web.pages import data, decision, overview, ready, releases, rollout
 from roadworthy.web.pages import system as system_page
 from roadworthy.web.pages.render import FILES, html
 from roadworthy.web.pages.view import View
 
-PAGES: tuple[ModuleType, ...] = (overview, system_page, data, releases, rollout, decision)
+PAGES: tuple[ModuleType, ...] = (overview, system_page, data, releases, rollout, ready, decision)
 TWIN = ".json"
 
 
@@ -43,7 +44,13 @@ def routes(app: App) -> list[HTTPRouteHandler]:
         ours = app.find(system, id.strip())
         return Response(None, status_code=303, headers={"location": f"/decisions/{quote(ours)}"})
 
-    return [static, find, *(_route(app, page, path) for page in PAGES for path in _paths(page))]
+    @get("/systems/{system:str}/ready.svg", sync_to_thread=True)
+    def image(system: FromPath[str]) -> Response[bytes]:
+        """The badge of a system's scorecard."""
+        headers = {"cache-control": "no-cache", "x-content-type-options": "nosniff"}
+        return Response(badge(app.office.scorecard(system)).encode(), media_type="image/svg+xml", headers=headers)
+
+    return [static, find, image, *(_route(app, page, path) for page in PAGES for path in _paths(page))]
 
 
 def error_page(error: RoadworthyError) -> Response[Any]:

@@ -1,0 +1,180 @@
+"""How far `roadworthy assess` is off: extrapolated learning curves, estimated label noise, and tables that are known.
+
+    python bench/assess.py FOLDER           all of it; FOLDER holds adult/, banking77/, clinc150/, elec2/
+    python bench/assess.py FOLDER curves    one part: curves, noise, known
+
+Curves: losses at 17 sizes growing by the root of two, three repeats each, on rows that stay out; a curve is fitted to
+the sizes up to a k-th of the largest, and its value at the largest is compared with what was measured there.
+"""
+
+from __future__ import annotations
+
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+import duckdb
+import numpy as np
+from lightgbm import LGBMClassifier
+from sklearn.feature_extraction.text import TfidfVectorizer
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import StratifiedKFold, cross_val_predict
+from sklearn.preprocessing import OneHotEncoder, StandardScaler
+from sklearn.svm import LinearSVC
+
+from roadworthy.core.assess.curve import fit
+from roadworthy.core.confident import suspects
+from roadworthy.flows.assess import assess
+from roadworthy.flows.assess_table import Use
+from roadworthy.flows.outputs import write_table
+from roadworthy.flows.roles import Asked
+
+REPEATS, SIZES = 3, 17
+
+
+def columns_of(path: Path) -> dict[str, np.ndarray]:
+    """The columns of a Parquet file."""
+    return duckdb.sql(f"SELECT * FROM '{path}'").fetchnumpy()
+
+
+def adult(folder: Path):
+    """Adult as numbers, text as codes, and its outcome."""
+    table = columns_of(folder / "adult" / "adult.parquet")
+    truth = (np.ma.getdata(table["income"]) == ">50K").astype(int)
+    texts, numbers = [], []
+    for name, column in table.items():
+        values = np.ma.getdata(column)
+        if name not in ("income", "split"):
+            (texts if values.dtype == object else numbers).append(values)
+    codes = np.stack([np.unique(each.astype(str), return_inverse=True)[1] for each in texts], axis=1)
+    return np.concatenate([np.stack(numbers, axis=1).astype(float), codes], axis=1), len(numbers), truth
+
+
+def texts_of(path: Path, label: str, longest: int = 2, rarest: int = 1):
+    """Texts as TF-IDF of runs of words that occur in some texts, and their classes."""
+    table = columns_of(path)
+    truth = np.unique(np.ma.getdata(table[label]).astype(str), return_inverse=True)[1]
+    found = TfidfVectorizer(ngram_range=(1, longest), min_df=rarest, sublinear_tf=True).fit_transform(
+        np.ma.getdata(table["text"])
+    )
+    return found, truth
+
+
+def trees():
+    """The trees of the tables."""
+    return LGBMClassifier(n_estimators=60, num_leaves=15, learning_rate=0.1, verbose=-1, n_jobs=1)
+
+
+def settings(folder: Path):
+    """The five curves: name, matrix, truth, model, rows kept out."""
+    matrix, numbers, truth = adult(folder)
+    one_hot = OneHotEncoder(handle_unknown="ignore").fit_transform(matrix[:, numbers:]).toarray()
+    wide = np.concatenate([StandardScaler().fit_transform(matrix[:, :numbers]), one_hot], axis=1)
+    yield "Adult, trees", matrix, truth, trees, 16_000
+    yield "Adult, logistic regression", wide, truth, lambda: LogisticRegression(max_iter=200, tol=1e-3), 16_000
+    found, classes = texts_of(folder / "banking77" / "banking77.parquet", "intent")
+    yield "Banking77, linear SVM", found, classes, LinearSVC, 3_080
+    found, classes = texts_of(folder / "clinc150" / "full.parquet", "intent")
+    yield "CLINC150, linear SVM", found, classes, LinearSVC, 5_500
+    table = columns_of(folder / "elec2" / "elec2.parquet")
+    names = [name for name in table if name not in ("class", "date")]
+    yield "Elec2, trees", np.stack([table[n] for n in names], axis=1).astype(float), table["class"], trees, 15_000
+
+
+def measured(matrix, truth, make, apart: int):
+    """Sizes, and losses of shape (sizes, repeats)."""
+    draw = np.random.default_rng(0)
+    order = draw.permutation(len(truth))
+    test, rest = order[:apart], order[apart:]
+    sizes = np.unique(np.rint(len(rest) / np.sqrt(2) ** np.arange(SIZES)).astype(int))
+    losses = np.empty((len(sizes), REPEATS))
+    for place, size in enumerate(sizes.tolist()):
+        for repeat in range(REPEATS):
+            rows = draw.permutation(rest)[:size]
+            losses[place, repeat] = (make().fit(matrix[rows], truth[rows]).predict(matrix[test]) != truth[test]).mean()
+    return sizes.astype(float), losses
+
+
+def curves(folder: Path) -> None:
+    """Absolute errors, in percentage points, of extrapolating 4, 8 and 16 times."""
+    off = {4: [], 8: [], 16: []}
+    held = []
+    for name, matrix, truth, make, apart in settings(folder):
+        start = time.process_time()
+        sizes, losses = measured(matrix, truth, make, apart)
+        shown = []
+        for times, errors in off.items():
+            kept = sizes <= sizes[-1] / times * 1.01
+            curve = fit(sizes[kept], losses[kept])
+            real = losses[-1].mean()
+            if curve.refused:
+                shown.append(f"{times}x refused ({curve.refused})")
+                continue
+            value, low, high = curve.at(min(sizes[-1], 16 * curve.largest))
+            errors.append(100 * abs(value - real))
+            held.append(low <= real <= high)
+            shown.append(f"{times}x {100 * value:.2f} [{100 * low:.2f}, {100 * high:.2f}] for {100 * real:.2f}")
+        print(f"  {name}: {'; '.join(shown)} ({time.process_time() - start:.0f} s)", flush=True)
+    said = " / ".join(f"{np.mean(each):.2f} ({len(each)})" for each in off.values())
+    print(f"curves: mean absolute error at 4, 8, 16 times the data, points (curves): {said}")
+    print(f"curves: {np.mean(held):.0%} of {len(held)} intervals hold what was measured")
+
+
+def flipped(truth: np.ndarray, share: float, classes: int) -> np.ndarray:
+    """Labels of which a share is another class, drawn evenly."""
+    draw = np.random.default_rng(1)
+    out, rows = truth.copy(), draw.permutation(len(truth))[: round(share * len(truth))]
+    out[rows] = (out[rows] + draw.integers(1, classes, len(rows))) % classes
+    return out
+
+
+def noises(folder: Path) -> None:
+    """Estimated against made noise, in points, with precision and recall of the doubtful rows."""
+    found, classes = texts_of(folder / "banking77" / "banking77.parquet", "intent", 1, 2)
+    matrix, _, income = adult(folder)
+    makers = {
+        "Banking77": (found, classes, lambda: LogisticRegression(C=10, max_iter=80)),
+        "Adult": (matrix, income, trees),
+    }
+    for name, (rows, truth, make) in makers.items():
+        for share in (0.0, 0.05, 0.1, 0.2):
+            labels = flipped(truth, share, int(truth.max()) + 1)
+            folds = StratifiedKFold(3, shuffle=True, random_state=0)
+            told = suspects(labels, cross_val_predict(make(), rows, labels, cv=folds, method="predict_proba"))
+            wrong = labels != truth
+            right = (told.suspect & wrong).sum()
+            precision, recall = right / max(told.suspect.sum(), 1), right / max(wrong.sum(), 1)
+            print(f"noise: {name} {share:.0%} made, {told.noise:.1%} estimated; "
+                  f"precision {precision:.2f}, recall {recall:.2f}", flush=True)  # fmt: skip
+
+
+def known(folder: Path) -> None:
+    """Adult with shuffled labels, and with a simple rule in place of its outcome: what the verdict is."""
+    table = columns_of(folder / "adult" / "adult.parquet")
+    held = {name: np.ma.getdata(each) for name, each in table.items() if name not in ("income", "split", "fnlwgt")}
+    draw = np.random.default_rng(0)
+    simple = (held["hours_per_week"] > 45) & (held["marital_status"] == "Married-civ-spouse")
+    outcomes = {
+        "shuffled labels": draw.permutation(np.ma.getdata(table["income"]) == ">50K"),
+        "a simple rule, 3 % flipped": simple ^ (draw.random(len(simple)) < 0.03),
+    }
+    for name, truth in outcomes.items():
+        with tempfile.TemporaryDirectory() as place:
+            path = Path(place) / "table.parquet"
+            write_table(path, {**held, "outcome": truth.astype(np.int64)})
+            start = time.process_time()
+            for keep in ((), ("hours_per_week",)):  # which is suspected, as it tells so much
+                found = assess(Use(Asked(Path(place), path, "outcome"), keep=keep, miss="-5", alarm="-3"))
+                when = found.best.when if found.best else "none"
+                open_ = [each.said for each in found.answers if each.id == "left_out"]
+                spent = time.process_time() - start
+                print(f"known: {name}, keeping {keep or 'nothing'}: {found.verdict}, act when {when}; {open_} "
+                      f"({spent:.0f} s of processor)", flush=True)  # fmt: skip
+
+
+PARTS = {"curves": curves, "noise": noises, "known": known}
+
+if __name__ == "__main__":
+    for part in sys.argv[2:] or PARTS:
+        PARTS[part](Path(sys.argv[1]))
