@@ -145,7 +145,7 @@ def noises(folder: Path) -> None:
             wrong = labels != truth
             right = (told.suspect & wrong).sum()
             precision, recall = right / max(told.suspect.sum(), 1), right / max(wrong.sum(), 1)
-            print(f"noise: {name} {share:.0%} made, {told.noise:.1%} estimated; "
+            print(f"noise: {name} {share:.0%} made, {told.suspect.mean():.1%} told, {told.noise:.1%} by the joint; "
                   f"precision {precision:.2f}, recall {recall:.2f}", flush=True)  # fmt: skip
 
 
