@@ -20,10 +20,10 @@ from roadworthy.flows.jobs import PLACE
 from roadworthy.flows.openlineage import JobKind, Run, job_of, run_of
 from roadworthy.flows.openlineage_datasets import snapshot_dataset, source_dataset
 from roadworthy.flows.pulls import DONE, Pull, document, last_pull, target_of
-from roadworthy.flows.rehearse import Progress
 from roadworthy.flows.snapshots import CURRENT, SETS, SetName, Snapshot, newest, read_snapshot
 from roadworthy.flows.world import Tables, history_of, tables_of
 from roadworthy.home import Home, clock
+from roadworthy.ports import Progress
 from roadworthy.sources import open_source
 
 

@@ -5,7 +5,7 @@ A new kind of record is never a new method here: it is a new `kind` of entry or 
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from dataclasses import dataclass, field
 from typing import Any, Protocol, runtime_checkable
@@ -15,6 +15,8 @@ import msgspec
 from roadworthy.core.batch import Batch, Column, Floats, Ints
 from roadworthy.core.explain import Changed, Contributions, Reference
 from roadworthy.core.running import Labels
+
+Progress = Callable[[int, int, str], None]  # what a long run tells: (rows done, rows in all, the day)
 
 
 class Item(msgspec.Struct, frozen=True):

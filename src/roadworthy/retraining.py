@@ -28,7 +28,6 @@ from roadworthy.flows.declare import Project, load_train, read_files
 from roadworthy.flows.declare_behaviour import content_of, read_behaviour
 from roadworthy.flows.gate import judged
 from roadworthy.flows.learn import Decided, decided, examples, joined
-from roadworthy.flows.rehearse import Progress
 from roadworthy.flows.releases import DOCUMENT, LIVE, Draft, finite_price, load_release, open_model
 from roadworthy.flows.respond import document, written
 from roadworthy.flows.retrain import Stand, helps, rule_says, stand
@@ -41,7 +40,7 @@ from roadworthy.governance import act, approve_by_standing, may_roll_out
 from roadworthy.home import Home, clock, now, open_home
 from roadworthy.intake import acquire_all, standing_tables, told
 from roadworthy.models import loader, loader_for
-from roadworthy.ports import Store
+from roadworthy.ports import Progress, Store
 from roadworthy.runners.processes import NICE, apart
 from roadworthy.runs import known_examples, named, publish, recorded, with_evidence
 from roadworthy.stores import DurableStore, MemoryStore

@@ -37,7 +37,7 @@ from roadworthy.flows.labels import report as labels_report
 from roadworthy.flows.latency import latency, weight
 from roadworthy.flows.openlineage_datasets import home_dataset, release_dataset
 from roadworthy.flows.plant import plant_of
-from roadworthy.flows.rehearse import Progress, Trainer, rehearse
+from roadworthy.flows.rehearse import Trainer, rehearse
 from roadworthy.flows.releases import (
     DOCUMENT,
     LIVE,
@@ -60,6 +60,7 @@ from roadworthy.governance import approve_by_standing, enter
 from roadworthy.home import Home, now
 from roadworthy.intake import acquire_all, standing_tables, told
 from roadworthy.models import loader, loader_for
+from roadworthy.ports import Progress
 from roadworthy.runners.processes import apart, peak_memory, split_views
 from roadworthy.stores import MemoryStore, SQLiteStore, copy
 

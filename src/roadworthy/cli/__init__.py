@@ -23,7 +23,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {  # by the group in which `--help` 
     "Before the build": {
         "demo": "an example from raw rows to a rehearsed and served system",
         "scan": "what stands between a proof of concept and production, read from its notebooks and scripts",
-        "assess": "whether a use case is fit for AI at all, or a rule does as well, from one table",
+        "assess": "whether a use case is fit for AI at all, answered with evidence from one table",
         "new": "from one table to a complete system",
         "check": "whether what a folder declares is right, says the same words, and changes safely",
         "doctor": "whether this machine, and this home, are fit for the road",
@@ -74,7 +74,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {  # by the group in which `--help` 
         "watch": "the monitors of a system over a period, those that page first",
         "incidents": "what a watch opened; take one, or end it",
         "respond": "do something about an incident, and keep that it was done",
-        "ready": "six properties of a system from live evidence, and what supplies what is missing",
+        "ready": "the scorecard of a system, each item from what its home holds",
         "halt": "stop a system at once, or lift the halt",
         "profile": "what the columns of files hold, counted over fixed bins in one pass",
         "drift": "whether a window of rows differs from a reference, and in which columns",

@@ -27,7 +27,6 @@ from roadworthy.core.views import History
 from roadworthy.flows.declare import Project, load_train, read_system
 from roadworthy.flows.history import facts
 from roadworthy.flows.labels import Report, Taken, full_report, taken_live
-from roadworthy.flows.rehearse import Progress
 from roadworthy.flows.releases import rule_release
 from roadworthy.flows.snapshots import SETS, newest
 from roadworthy.flows.suspects import second_look
@@ -36,6 +35,7 @@ from roadworthy.flows.world import history_of
 from roadworthy.home import is_home, open_home
 from roadworthy.intake import acquire_all, standing_tables
 from roadworthy.models import loader_for
+from roadworthy.ports import Progress
 
 STYLES = {"error": "red", "warning": "yellow", "note": ""}
 

@@ -16,7 +16,7 @@ from rich.console import Console
 from rich.progress import BarColumn, Progress, TaskProgressColumn, TextColumn, TimeRemainingColumn
 from rich.table import Table
 
-from roadworthy.flows.rehearse import Progress as Report
+from roadworthy.ports import Progress as Report
 from roadworthy.settings import Settings, read
 
 System = Annotated[Path, Parameter(help="Folder of the system, with its system.yaml.")]

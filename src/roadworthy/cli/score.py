@@ -15,9 +15,9 @@ from roadworthy.flows.decide import Desk
 from roadworthy.flows.declare import read_system
 from roadworthy.flows.openlineage import job_of, run_of
 from roadworthy.flows.openlineage_datasets import Dataset, facet, file_dataset, home_dataset
-from roadworthy.flows.rehearse import Progress
 from roadworthy.flows.score import score as score_file
 from roadworthy.home import Home, clock, open_home
+from roadworthy.ports import Progress
 
 
 def score(

@@ -40,7 +40,7 @@ from roadworthy.flows.rollout_ab import Decided
 from roadworthy.flows.train import Examples, TrainFunction, fit
 from roadworthy.flows.watch import usual_metrics
 from roadworthy.flows.world import World
-from roadworthy.ports import Loader, Store, Views
+from roadworthy.ports import Loader, Progress, Store, Views
 
 BATCH = 10_000  # rows a batch at most; the log does not depend on it
 APPROVAL = 7 * DAY  # from the begin of a training to its release: somebody must look at the evidence
@@ -52,7 +52,6 @@ PLANTED = 2  # the rollout that a fault is planted in: the first one is over the
 NOTHING: dict[str, Any] = {"released": False, "why": "", "digest": None, "kind": None, "evidence": {}}
 
 Trainer = Callable[[Examples, int, Draft], Future[Draft]]  # (examples, known until, what it would replace)
-Progress = Callable[[int, int, str], None]  # (rows done, rows in all, the day)
 
 
 @dataclass(slots=True)

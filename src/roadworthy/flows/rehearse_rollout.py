@@ -99,7 +99,8 @@ def begin(desk: Desk, draft: Draft, number: int, now: int, fault: str = "") -> R
     """Roll a draft out against the release that decides. Raises Refused for one that cannot decide beside it."""
     release = planted(draft.release, fault) if fault else draft.release
     refuse_strangers(desk.release, release)
-    rivals = Rivals(desk.release, release)
+    recalibrated = Calibration(*draft.evidence.get("champion_calibration", ()))
+    rivals = Rivals(desk.release, release, recalibrated)
     made = Rollout(draft, fault, begun(fresh(rivals.champion, rivals.challenger, now), "the rehearsal"), rivals)
     name = f"{release.system.name}/{number}"
     desk.trial = trial_of(name, made.standing, release, draft.evidence["review_price"])
@@ -120,8 +121,7 @@ def observe(rollout: Rollout, desk: Desk, taken: Taken, rows: Ints, until: int) 
     if trial.share:
         arms = Rows(seen.canary, unit, failed, latencies(seen.ids, seen.canary, rollout.fault))
         standing = saw_rows(standing, arms, rollout.counted, segment)
-    recalibrated = Calibration(*rollout.draft.evidence.get("champion_calibration", ()))
-    pairs, due = _paired(desk, taken, seen.canary, failed, unit, rows, until, recalibrated)
+    pairs, due = _paired(desk, taken, seen.canary, failed, unit, rows, until, rollout.rivals.recalibrated)
     rollout.due.append(due)
     rollout.standing = saw_pairs(standing, pairs, rollout.counted, segment)
 
