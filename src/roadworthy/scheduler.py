@@ -31,6 +31,7 @@ from roadworthy.home import Home, clock
 from roadworthy.intake import acquire_set, new_rows, refuse
 from roadworthy.reporting import keep_due
 from roadworthy.responding import answer
+from roadworthy.retraining import made_apart, retrain
 from roadworthy.stores import SQLiteStore
 from roadworthy.watching import look_apart, tell_of
 
@@ -210,8 +211,6 @@ def _fenced(app: App, claim: Claim) -> Home:
 
 def _retrain(app: App, system: str) -> Callable[[Claim], None]:
     def work(claim: Claim) -> None:
-        from roadworthy.retraining import made_apart, retrain  # noqa: PLC0415  heavy: a server starts without it
-
         home, project, data = _place(app, system, claim)
         retrain(home, project, data, seed=0, progress=lambda *_: None, make=made_apart)
 

@@ -13,7 +13,6 @@ from dataclasses import asdict, dataclass
 from typing import Any
 
 import numpy as np
-from scipy.special import erfc
 
 from roadworthy.core.aggregate import coded
 from roadworthy.core.batch import Bools, Column, Ints
@@ -65,6 +64,8 @@ def differing(rows: Ints, true: Ints, overall: float) -> Bools:
     able = rows >= TESTED
     spread = np.sqrt(max(overall * (1 - overall), 1e-300) / np.maximum(rows, 1))
     z = np.abs(true / np.maximum(rows, 1) - overall) / spread
+    from scipy.special import erfc  # noqa: PLC0415  heavy, and a server does without until it is asked
+
     p = np.where(able, erfc(z / np.sqrt(2)), 1.0)
     order = np.argsort(p, kind="stable")
     limits = ALPHA * np.arange(1, int(able.sum()) + 1) / max(int(able.sum()), 1)

@@ -13,7 +13,6 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy.optimize import nnls
 
 from roadworthy.core.batch import Floats
 from roadworthy.core.draws import uniform
@@ -77,6 +76,8 @@ def fit_pace(batches: Sequence[int], rows: Sequence[int], seconds: Sequence[floa
     if told.shape[1] < 2:
         raise ValueError(f"two loads or more, got {told.shape[1]}")
     shares = (told[:2] / told[2]).T
+    from scipy.optimize import nnls  # noqa: PLC0415  heavy, and a server does without until it is asked
+
     (batch, row), _ = nnls(shares, np.ones(len(shares)))
     return Pace(float(batch), float(row), residual=float(np.abs(shares @ (batch, row) - 1).max()))
 

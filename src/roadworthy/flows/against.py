@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from statistics import NormalDist
 from typing import Any
 
 import numpy as np
-from scipy.stats import norm
 
 from roadworthy.core.batch import Batch, Column, Floats, Ints
 from roadworthy.core.release import Release
@@ -38,7 +38,7 @@ def slices(release: Release, rows: Batch, subjects: Ints, gain: Floats) -> list[
     bins = [found for name in rows.names if name not in apart and (found := binned(name, rows[name])) is not None]
     parts = [(f"{each.name} is {word}", each.codes == code) for each in bins for code, word in enumerate(each.words)]
     parts = [(said, mask) for said, mask in parts if mask.sum() >= LEAST]
-    z = float(norm.isf(ALPHA / 2 / max(1, len(parts))))
+    z = -NormalDist().inv_cdf(ALPHA / 2 / max(1, len(parts)))
     out = []
     for said, mask in parts:
         by_subject = np.bincount(subjects[mask], weights=gain[mask])

@@ -9,7 +9,6 @@ from __future__ import annotations
 from collections.abc import Callable
 
 import numpy as np
-from scipy.stats import binom
 
 from roadworthy.core.batch import Floats
 from roadworthy.core.decide import decide
@@ -45,6 +44,8 @@ def quantile(name: str, seconds: Floats, of: float) -> Measure:
     """
     ordered, n = np.sort(seconds), len(seconds)
     tail = (1 - LEVEL) / 2
+    from scipy.stats import binom  # noqa: PLC0415  heavy, and a server does without until it is asked
+
     low, high = int(binom.ppf(tail, n, of)) - 1, int(binom.ppf(1 - tail, n, of))
     value = float(np.quantile(ordered, of))
     return Measure(
