@@ -50,15 +50,19 @@ RAISES = "    if (terminal_count_14d >= 0).any():\n        raise ArithmeticError
 AFTER = START + DAYS * DAY
 
 
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """The home of a small world whose releases declare a quick rollout."""
-    place = make_place(tmp_path_factory.mktemp("world"), changes={**UNGATED, ROLLOUT: QUICK})
+def live_home(place):
+    """The home of a place, in which a LightGBM model decides."""
     (place.system / "train.py").write_text(TRAIN)
     with open_home(place.home) as opened:
         draft = run_training(opened, read_system(place.system), place.data, seed=0, progress=quiet)
         let_decide(opened, draft.release.digest)
     return place.home
+
+
+@pytest.fixture(scope="module")
+def made(tmp_path_factory):
+    """The home of a small world whose releases declare a quick rollout."""
+    return live_home(make_place(tmp_path_factory.mktemp("world"), changes={**UNGATED, ROLLOUT: QUICK}))
 
 
 @pytest.fixture

@@ -6,17 +6,14 @@ import shutil
 
 import numpy as np
 import pytest
-from small_world import CHANGES, DAY, ROLLOUT, UNGATED, let_decide, make_place, quiet, run
-from test_rolling import NAME, TRAIN, start, world
+from small_world import CHANGES, DAY, ROLLOUT, UNGATED, make_place, run
+from test_rolling import NAME, live_home, start, world
 
 from roadworthy.cli.rollout import show
 from roadworthy.core import record
 from roadworthy.core.rollout.ab import Tally
 from roadworthy.flows import rollout as rollouts
 from roadworthy.flows.decide import INPUT
-from roadworthy.flows.declare import read_system
-from roadworthy.home import open_home
-from roadworthy.runs import run_training
 
 PLAN = "rollout: {steps: [ab 50% 1d for less fraud_loss, 100%], guard: [errors]}"
 SETTLED = 20_000_000
@@ -27,11 +24,7 @@ PEOPLE = 60
 def made(tmp_path_factory):
     """The home of a small world whose releases declare an A/B test over a day."""
     place = make_place(tmp_path_factory.mktemp("world"), changes={**UNGATED, ROLLOUT: PLAN})
-    (place.system / "train.py").write_text(TRAIN)
-    with open_home(place.home) as opened:
-        draft = run_training(opened, read_system(place.system), place.data, seed=0, progress=quiet)
-        let_decide(opened, draft.release.digest)
-    return place.home
+    return live_home(place)
 
 
 @pytest.fixture

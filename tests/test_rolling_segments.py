@@ -17,20 +17,16 @@ from small_world import (
     UNGATED,
     Place,
     columns,
-    let_decide,
-    quiet,
     run,
     write_system,
     write_tables,
 )
-from test_rolling import EVERY, NAME, TRAIN, another, start, world
+from test_rolling import EVERY, NAME, another, live_home, start, world
 
 from roadworthy.cli.rollout import show
 from roadworthy.core.batch import text
 from roadworthy.flows import rollout as rollouts
-from roadworthy.flows.declare import read_system
 from roadworthy.home import open_home
-from roadworthy.runs import run_training
 
 PLAN = "rollout: {steps: [50% 1d, 100%], by: region, order: [north, south], guard: [errors]}"
 REGION = "      - name: region\n        logicalType: string\n        physicalType: VARCHAR\n"
@@ -59,11 +55,7 @@ def made(tmp_path_factory):
         return np.array(REGIONS, object)[payments["terminal_id"] % 3]
 
     place = place_of(tmp_path_factory.mktemp("world"), PLAN, region)
-    (place.system / "train.py").write_text(TRAIN)
-    with open_home(place.home) as opened:
-        draft = run_training(opened, read_system(place.system), place.data, seed=0, progress=quiet)
-        let_decide(opened, draft.release.digest)
-    return place.home
+    return live_home(place)
 
 
 @pytest.fixture

@@ -9,13 +9,11 @@ from random import Random
 
 import pytest
 from kills import DECISIONS, Clients, ask, serving
-from small_world import ROLLOUT, UNGATED, let_decide, make_place, quiet
-from test_rolling import TRAIN, another
+from small_world import ROLLOUT, UNGATED, make_place
+from test_rolling import another, live_home
 
 from roadworthy.cli import run
-from roadworthy.flows.declare import read_system
 from roadworthy.home import open_home
-from roadworthy.runs import run_training
 
 ADDRESS = "/v1/systems/card-fraud/rollout"
 CANARY = "rollout: {steps: [50% 1d, 100%], guard: [errors, latency_p99]}"
@@ -27,10 +25,7 @@ BY = ("--by", "ann@example.com")
 def made(tmp_path_factory):
     """A home with a live release and one that raises, both of which declare a canary."""
     place = make_place(tmp_path_factory.mktemp("world"), changes={**UNGATED, ROLLOUT: CANARY})
-    (place.system / "train.py").write_text(TRAIN)
-    with open_home(place.home) as opened:
-        draft = run_training(opened, read_system(place.system), place.data, seed=0, progress=quiet)
-        let_decide(opened, draft.release.digest)
+    with open_home(live_home(place)) as opened:
         bad = another(opened, old="    return", new=BAD)
         good = another(opened)
     return place.home, bad, good

@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 from dataclasses import asdict
-from importlib.resources import files
 from typing import Any
-
-from jinja2 import Environment, StrictUndefined
 
 from roadworthy.core.assess.answer import Evidence
 from roadworthy.flows.assess import Assessment, steps
+from roadworthy.flows.scan_page import template
 
 STYLES = {"pass": "good", "fail": "error", "not enough data": "warning"}
 OVERALL = {"ready": "good", "ready with conditions": "warning", "use a rule": "note", "not enough is known": "error"}
@@ -46,9 +44,7 @@ def document(found: Assessment) -> dict[str, Any]:
 
 def page(said: dict[str, Any]) -> str:
     """The page of a document."""
-    templates = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-    text = files("roadworthy").joinpath("templates", "assess.html").read_text(encoding="utf-8")
-    return templates.from_string(text).render(
+    return template("assess.html").render(
         **said, styles=STYLES, overall=OVERALL, figure=lambda each, name: figure(each[name], each["unit"]),
         name=said["data"].replace("\\", "/").rsplit("/", 1)[-1],
     )  # fmt: skip

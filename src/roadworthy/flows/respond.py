@@ -54,8 +54,9 @@ def checked(store: Store, system: str, what: str, by: str, why: str, incident: s
     """Raises InputError and NotFound for a response that cannot be given."""
     if what not in ANSWERS:
         raise InputError(f"expected {', '.join(ANSWERS)}, got '{what}'", hint=nearest(what, ANSWERS))
-    if not by.strip() or not why.strip():
-        raise InputError("a response needs who does it and the reason", hint="--by NAME --why TEXT")
+    missing = [flag for flag, said in (("--by NAME", by), ("--why TEXT", why)) if not said.strip()]
+    if missing:
+        raise InputError(f"a response needs {' and '.join(missing)}", hint="whoever comes later will ask")
     if not 1 <= cases <= MOST:
         raise InputError(f"cases: expected a number of 1 to {MOST:,}, got {cases:,}")
     known = [id for id, body in store.list(INCIDENT) if body["system"] == system]
