@@ -69,7 +69,7 @@ def nothing():
         [{"part": part, "name": "ann", "confirmed": None, "holds": False} for part in ("product", "on_call")],
         {"halted": False, "history": []}, None, None, [], [],
         [{"table": "input", "snapshot": None, "error": "", "late": [], "every": None, "contract": "c", "waiting": []}],
-        0, None, None, None, [], None, None,
+        0, None, None, None, [], [], [], None,
     )  # fmt: skip
 
 
@@ -119,7 +119,7 @@ def test_what_was_done_is_counted_and_nothing_else(home, tmp_path, capsys):
     assert {"halt", "decides", "callers", "watched"} <= moved
     assert moved <= {"halt", "decides", "callers", "watched", "scan", "business", "performance"}
     assert "halted and lifted 1 times" in after["halt"]["said"]
-    assert "errors and" in after["scan"]["said"]
+    assert "findings are open" in after["scan"]["said"]
 
 
 def test_an_assessment_counts_and_its_verdict_decides(home, tmp_path, capsys):

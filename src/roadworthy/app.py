@@ -207,8 +207,7 @@ class App:
     def evidence(self, system: str) -> dict[str, Any]:
         """The live release of a system with its evidence, gates and waivers. Raises NotFound."""
         served = self.desk(system)
-        gates = served.project.system.gates
-        return evidence_page(self.home.store, served.desk.release.digest, system, gates, now())
+        return evidence_page(self.home.store, served.desk.release.digest, served.project.system, now())
 
     def ready(self) -> list[str]:
         """Why decisions cannot be taken now; empty when they can."""

@@ -22,7 +22,7 @@ from roadworthy.flows import approvals, deployments, notify, owners
 from roadworthy.flows.approvals import Case
 from roadworthy.flows.declare import SYSTEM
 from roadworthy.flows.deployments import Place, Step
-from roadworthy.flows.gate import gate_release
+from roadworthy.flows.gate import broken, gate_release
 from roadworthy.flows.releases import (
     ALLOWANCE,
     DOCUMENT,
@@ -253,12 +253,8 @@ def _gated(home: Home, digest: str, at: str) -> None:
         return
     made = gate_release(home.vault, digest, "", at)
     if not made["pass"]:
-        broken = [each for each in made["lines"] if not each["kept"]]
-        lines = "; ".join(f"{each['gate']}: {each['verdict']}"
-                          + (f" before `{each['settled_by']}`" if each["settled_by"] else "")
-                          for each in broken)  # fmt: skip
         raise Refused(
-            f"release {digest[:SHORT]} does not keep its gates: {lines}",
+            f"release {digest[:SHORT]} does not keep its gates: {'; '.join(broken(made))}",
             hint=f"`roadworthy gate {digest[:SHORT]}` says why; `roadworthy waive` lets a line be, by name",
         )
 

@@ -12,10 +12,11 @@ from roadworthy.core.ready.known import Known
 from roadworthy.core.system import DAY
 from roadworthy.errors import NotFound, Refused, nearest
 from roadworthy.flows import approvals, deployments, halt, keys
-from roadworthy.flows.before_build import ASSESSMENT, SCAN
+from roadworthy.flows.before_build import ASSESSMENT
 from roadworthy.flows.decide import INPUT
 from roadworthy.flows.declare import Project
 from roadworthy.flows.evidence import evidence_of
+from roadworthy.flows.findings import items_of, scanned
 from roadworthy.flows.gate import judged
 from roadworthy.flows.outcome_report import report as outcome_report
 from roadworthy.flows.releases import DOCUMENT, LIVE, REPORT, load_project
@@ -63,7 +64,8 @@ def _known(home: Home, system: str, digest: str, project: Project) -> Known:
         coverage=outcome_report(store, project.system, time)[0]["coverage"]["revealed"] if decided else None,
         rehearsal=dict(store.list(REPORT)).get(system),
         keys=_keys(store, system),
-        scan=_found(store, SCAN, system),
+        scans=scanned(store, system),
+        findings=items_of(store, project.system, at),
         assessment=_found(store, ASSESSMENT, system),
     )  # fmt: skip
 
@@ -71,7 +73,7 @@ def _known(home: Home, system: str, digest: str, project: Project) -> Known:
 def _measured(store: Store, digest: str, project: Project, at: str) -> tuple[dict[str, Any], dict[str, Any]]:
     """The gates and the measures of each kind; of evidence that was edited nothing counts."""
     try:
-        gates = judged(store, digest, project.system.name, project.system.gates, at)
+        gates = judged(store, digest, project.system, at)
         return gates, {body["kind"]: body["measures"] for body in evidence_of(store, digest).values()}
     except Refused as error:
         return {"fault": str(error)}, {}

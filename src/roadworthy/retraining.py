@@ -26,7 +26,7 @@ from roadworthy.flows.behave import behave
 from roadworthy.flows.decide import iso
 from roadworthy.flows.declare import Project, load_train, read_files
 from roadworthy.flows.declare_behaviour import content_of, read_behaviour
-from roadworthy.flows.gate import judged
+from roadworthy.flows.gate import broken, judged
 from roadworthy.flows.learn import Decided, decided, examples, joined
 from roadworthy.flows.releases import DOCUMENT, LIVE, Draft, finite_price, load_release, open_model
 from roadworthy.flows.respond import document, written
@@ -255,9 +255,8 @@ def _questions(project: Project, tables: Tables, rule: Rule, draft: Draft) -> li
 
 
 def _gates(home: Home, project: Project, draft: Draft) -> Guarded:
-    found = judged(home.store, draft.release.digest, project.system.name, project.system.gates, now())
-    broken_lines = [f"{line['gate']}: {line['verdict']}" for line in found["lines"] if not line["kept"]]
-    return Guarded("gates", found["verdict"] if broken_lines else PASS, "; ".join(broken_lines) or "all are kept")
+    found = judged(home.store, draft.release.digest, project.system, now())
+    return Guarded("gates", found["verdict"], "; ".join(broken(found)) or "all are kept")
 
 
 def _golden(project: Project, tables: Tables, draft: Draft) -> Guarded | None:

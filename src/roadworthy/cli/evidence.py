@@ -11,7 +11,7 @@ from roadworthy.cli.gate import STYLES
 from roadworthy.cli.output import SYSTEM, HomeFolder, Json, System, home_of, measure, print_json, say, table
 from roadworthy.core.measured import EVALUATION
 from roadworthy.flows.declare import read_system
-from roadworthy.flows.gate import evidence_page, gates_of
+from roadworthy.flows.gate import declared_of, evidence_page
 from roadworthy.home import now, open_home
 
 Release = Annotated[str, Parameter(help="A release by its first hex digits; default: the newest of the system.")]
@@ -24,8 +24,8 @@ def evidence(release: Release = "", *, system: System = SYSTEM, home: HomeFolder
     """Show a release's evidence: each number with its interval, then slices, groups, and inputs that go wrong."""
     name = "" if release else read_system(system).system.name
     with open_home(home_of(home), writes=False) as opened:
-        digest, owner, gates = gates_of(opened.vault, release, name)
-        made = evidence_page(opened.store, digest, owner, gates, now())
+        digest, declared = declared_of(opened.vault, release, name)
+        made = evidence_page(opened.store, digest, declared, now())
     if json:
         print_json(made)
     else:

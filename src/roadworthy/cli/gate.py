@@ -13,6 +13,7 @@ from roadworthy.flows.gate import gate_release
 from roadworthy.home import now, open_home
 
 Release = Annotated[str, Parameter(help="A release by its first hex digits; default: the newest of the system.")]
+SHORT = 8  # digits of a finding's fingerprint
 STYLES = {"pass": "green", "fail": "red", "not enough data": "yellow"}
 
 
@@ -31,9 +32,17 @@ def gate(release: Release = "", *, system: System = SYSTEM, home: HomeFolder = N
 def show(made: dict[str, Any]) -> None:
     """The lines with what was measured, for a person."""
     say(f"{made['system']}, release {made['release'][:12]}: {made['verdict']}", STYLES[made["verdict"]])
-    if not made["lines"]:
+    if made["lines"]:
+        _show_lines(made)
+    else:
         say("  its system.yaml declares no gates")
-        return
+    _show_findings(made)
+    for each in made["waivers"]:
+        if each["holds"]:
+            say(f"  {each['gate']}: waived by {each['by']} until {each['until'][:10]}: {each['why']}", "yellow")
+
+
+def _show_lines(made: dict[str, Any]) -> None:
     rows = []
     for line in made["lines"]:
         found = line["measured"]
@@ -43,6 +52,16 @@ def show(made: dict[str, Any]) -> None:
     table(["  gate", "measured [95 %]", "n", "verdict", "evidence", ""], rows, right=(2,))
     for command in sorted({line["settled_by"] for line in made["lines"] if line["settled_by"]}):
         say(f"  what is missing: {command}", "dim")
-    for each in made["waivers"]:
-        if each["holds"]:
-            say(f"  {each['gate']}: waived by {each['by']} until {each['until'][:10]}: {each['why']}", "yellow")
+
+
+def _show_findings(made: dict[str, Any]) -> None:
+    """What scans found: the open ones first, each with who answers for it."""
+    rows = [[f"  {each['fingerprint'][:SHORT]}", each["rule"], each["place"], each["owner"], each["since"][:10],
+             "waived" if each["kept"] else f"open ({each['level']})"]
+            for each in sorted(made["findings"], key=lambda each: each["kept"])]  # fmt: skip
+    if rows:
+        table(["  found by a scan", "rule", "where", "who answers", "since", ""], rows)
+    for each in made["findings"]:
+        if waiver := each["waiver"]:
+            said = f"waived by {waiver['by']} until {waiver['until'][:10]}: {waiver['why']}"
+            say(f"  {each['fingerprint'][:SHORT]}: {said}", "yellow")

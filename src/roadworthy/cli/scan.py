@@ -10,10 +10,10 @@ import msgspec
 from cyclopts import Parameter
 
 from roadworthy.cli.output import HomeFolder, Json, Keep, home_of, print_json, say
-from roadworthy.core.scan.finding import BLOCKS, LEVELS, Finding
+from roadworthy.core.scan.finding import BLOCKS, LEVELS, Finding, place
 from roadworthy.core.scan.scan import findings
 from roadworthy.errors import InputError
-from roadworthy.flows.before_build import keep_scan
+from roadworthy.flows.findings import keep_findings
 from roadworthy.flows.scan import read_folder
 from roadworthy.flows.scan_page import page as page_of
 from roadworthy.flows.scan_report import KNOWN, document
@@ -46,11 +46,14 @@ def scan(
     said = document(reading, found)
     if keep_for:
         with open_home(home_of(home)) as opened:
-            keep_scan(opened.store, keep_for, said, now())
+            said["kept"] = keep_findings(opened.store, keep_for, path, said, now())
     if json:
         print_json(said)
     else:
         _show(said, found)
+    if keep_for and not json:
+        came = ", ".join(f"{said['kept'][name]} {name}" for name in ("new", "open", "mended"))
+        say(f"kept for {keep_for}: {came}; `roadworthy gate` holds it to them")
     if fail_on == "never":
         return 0
     return int(any(LEVELS.index(each.level) >= LEVELS.index(fail_on) for each in found))
@@ -87,13 +90,7 @@ def _show_rule(found: Sequence[Finding]) -> None:
     rule = KNOWN[found[0].rule]
     say(f"  {rule.level} {rule.id}: {rule.title}", STYLES[rule.level])
     for each in found[:SHOWN]:
-        say(f"    {_place(each)}: {each.found} [{each.fingerprint}]")
+        say(f"    {place(each.path, each.cell, each.line)}: {each.found} [{each.fingerprint}]")
     if len(found) > SHOWN:
         say(f"    and {len(found) - SHOWN} more")
     say(f"    -> {rule.mend}", "dim")
-
-
-def _place(finding: Finding) -> str:
-    cell = f" cell {finding.cell}" if finding.cell else ""
-    line = f" line {finding.line}" if finding.line else ""
-    return f"{'the folder' if finding.path == '.' else finding.path}{cell}{line}"

@@ -102,7 +102,8 @@ def _owners(store: Store, system: System, now: str, soon: str) -> Iterator[Json]
 
 def _waivers(store: Store, system: str, now: str, soon: str) -> Iterator[Json]:
     live = live_of(store, system)
-    for gate, body in waivers.standing(store, live["digest"], now).items() if live else ():
+    of_release = waivers.standing(store, live["digest"], now) if live else {}
+    for gate, body in [*of_release.items(), *waivers.standing(store, system, now).items()]:
         if body["holds"] and body["until"] < soon:
             yield _need("waiver about to end", gate, f"by {body['by']}, until {body['until']}: {body['why']}",
                         "reach the gate, or `roadworthy waive` again")  # fmt: skip

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from roadworthy.core.ready.known import Item, Known, item
 
-CLEAN = ("error", "warning")  # levels of a scan that stand in the way
-
 
 def governed(known: Known) -> list[Item]:
     """Approval, seal, names, the scan of the proof of concept, and incidents in somebody's hands."""
@@ -37,11 +35,9 @@ def _named(known: Known) -> Item:
 
 def _scanned(known: Known) -> Item:
     asks, supplies = "Is its code free of what fails in production?", f"roadworthy scan FOLDER --keep-for {known.name}"
-    if known.scan is None:
+    files = sum(each["files"] for each in known.scans)
+    if not files:
         return item("scan", asks, None, "its code was never scanned for this home", supplies)
-    if not known.scan["files"]:
-        return item("scan", asks, None, "the scan found no file to read", supplies)
-    counts = {level: known.scan["levels"].get(level, 0) for level in CLEAN}
-    shown = f"{counts['error']} errors and {counts['warning']} warnings"
-    said = f"{shown} in {known.scan['files']} files, {known.scan['at'][:10]}"
-    return item("scan", asks, not any(counts.values()), said, supplies)
+    left = [each for each in known.findings if not each["kept"]]
+    said = f"{len(left)} findings are open, {len(known.findings) - len(left)} waived, in {files} files"
+    return item("scan", asks, not left, said, f"roadworthy gate {known.digest}, which names who answers for each")

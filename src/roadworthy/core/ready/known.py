@@ -37,7 +37,8 @@ class Known:
     coverage: Document | None  # labels of the decisions whose outcome can be seen and is due
     rehearsal: Document | None
     keys: Sequence[Document]  # of this system, not revoked
-    scan: Document | None
+    scans: Sequence[Document]  # of its code, the newest of each folder
+    findings: Sequence[Document]  # of those scans: errors and warnings
     assessment: Document | None
 
     @property

@@ -43,6 +43,7 @@ def _unwaived(known: Known) -> Item:
     if known.gates.get("fault"):
         return item("waivers", asks, None, "its evidence was edited", "roadworthy train, to measure again")
     held = [each for each in known.gates["waivers"] if each["holds"]]
+    held += [{**each["waiver"], "gate": each["rule"]} for each in known.findings if each["waiver"]]
     said = "; ".join(f"`{each['gate']}` by {each['by']} until {each['until'][:10]}" for each in held)
     return item("waivers", asks, not held, said or "no waiver holds", f"roadworthy evidence {known.digest}")
 

@@ -24,6 +24,12 @@ BLOCKS: dict[Group, str] = {
     "operation": "Leaving it alone in production",
 }
 
+# Which owner of a system answers for the findings of a group: for the figures who answers for the money.
+ANSWERS: dict[Group, Literal["product", "on_call"]] = {
+    "leakage": "product", "evaluation": "product",
+    "safety": "on_call", "reproducibility": "on_call", "handwork": "on_call", "operation": "on_call",
+}  # fmt: skip
+
 
 @dataclass(frozen=True, slots=True)
 class Hit:
@@ -64,6 +70,13 @@ class Finding:
     code: str
     found: str
     fingerprint: str
+
+
+def place(path: str, cell: int, line: int) -> str:
+    """Where a finding stands, for a person; `cell` and `line` are 0 where there is none."""
+    of = f" cell {cell}" if cell else ""
+    at = f" line {line}" if line else ""
+    return f"{'the folder' if path == '.' else path}{of}{at}"
 
 
 def fingerprint(rule: str, path: str, code: str, repeat: int) -> str:

@@ -14,13 +14,14 @@ def held(app: App, system: str) -> Json:
     try:
         made = app.evidence(system)
     except Refused as error:
-        return {"fault": str(error), "lines": [], "weak": [], "waivers": []}
+        return {"fault": str(error), "lines": [], "weak": [], "waivers": [], "findings": []}
     gates = made["gates"]
     measures = [each for document in made["documents"] for each in document["measures"]]
     return {
         "fault": "", "release": made["release"], "verdict": gates["verdict"],
         "lines": [_line(each) for each in gates["lines"]],
         "waivers": [each for each in gates["waivers"] if each["holds"]], "weak": _weak(measures),
+        "findings": sorted(gates["findings"], key=lambda each: bool(each["kept"])),
         "documents": [{"kind": each["kind"], "id": each["id"], "made_at": each["made_at"]}
                       for each in made["documents"]],
     }  # fmt: skip
