@@ -53,7 +53,7 @@ format: .venv/dev.stamp
 	$(BIN)/ruff format .
 
 docs: .venv/dev.stamp
-	$(BIN)/pytest tests/test_docs.py tests/test_tidy.py
+	$(BIN)/pytest tests/test_docs.py tests/test_docs_walked.py tests/test_tutorial.py tests/test_tidy.py
 
 contracts: .venv/dev.stamp
 	scripts/lint-contracts $(ARGS)

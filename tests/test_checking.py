@@ -5,9 +5,9 @@ from __future__ import annotations
 from pathlib import Path
 
 import pytest
+from documents import blocks, without_figures
 from small_world import columns, make_place, write_system, write_tables
 from test_changes import edit, make_live
-from test_docs import blocks, without_figures
 
 from roadworthy.cli import run
 from roadworthy.core.label_rates import __file__ as rates

@@ -121,7 +121,7 @@ def test_a_release_waits_for_what_a_scan_found_until_it_is_mended_or_waived(plac
     assert "hunter2" not in json.dumps(made)
     status, _, err = command("promote", release, "--by", "ann")
     assert status != 0
-    assert "found by a scan, preprocessing-before-split: 1 open" in err
+    assert "open findings of a scan: preprocessing-before-split, " in err
 
     code(poc, leaks='"""The model is in the system now."""\n', key="")
     command("scan", poc, "--keep-for", NAME, "--fail-on", "never")

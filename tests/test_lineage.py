@@ -13,10 +13,11 @@ from pathlib import Path
 import numpy as np
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from documents import ROOT, blocks
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from test_decide import row
-from test_docs import EXAMPLE, ROOT, blocks
+from test_docs import EXAMPLE
 from test_laws import OpenDesk
 
 from roadworthy.cli import run

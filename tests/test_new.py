@@ -21,6 +21,7 @@ from roadworthy.core.contract import Contract
 from roadworthy.core.leakage import auc, order_predicts, repeats, suspects
 from roadworthy.core.personal import is_card, is_free_text, is_iban, personal
 from roadworthy.core.proposal import best_rule, costs, plan
+from roadworthy.core.scan.scan import findings
 from roadworthy.core.shapes import date_formats, pattern_of, within
 from roadworthy.core.system import DAY
 from roadworthy.errors import InputError
@@ -30,6 +31,7 @@ from roadworthy.flows.inputs import load, parse, rejections
 from roadworthy.flows.laws import broken_laws
 from roadworthy.flows.new import new
 from roadworthy.flows.roles import Asked
+from roadworthy.flows.scan import read_folder
 from roadworthy.flows.write_contract import write_contract
 from roadworthy.ports import Table
 
@@ -111,6 +113,14 @@ def test_the_new_system_trains_and_rehearses(made, tmp_path, capsysbinary):
     rehearsed = json.loads(capsysbinary.readouterr().out)
     assert (rehearsed["decisions"], rehearsed["rejections"]) == (ROWS, 0)
     assert any(each["release"] for each in rehearsed["trainings"])
+
+
+def test_the_scan_of_a_new_system_finds_nothing_that_stands_in_the_way(made):
+    """What `new` writes declares its packages, is tested and seeded: no error, no warning."""
+    found = findings(read_folder(made[0]).folder)
+    assert [
+        (each.rule, each.path, each.found) for each in found if each.level != "note" and each.path[-4:] != ".csv"
+    ] == []
 
 
 def test_the_teams_own_tests_pass(made):

@@ -9,7 +9,7 @@ from dataclasses import replace
 import msgspec
 import numpy as np
 import pytest
-from test_docs import ROOT, blocks
+from documents import ROOT, blocks
 
 from roadworthy.core.rollout import (
     Counted,

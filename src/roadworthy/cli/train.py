@@ -88,8 +88,8 @@ def _show_rule(kept: dict[str, str]) -> None:
 
 def _tell(found: list[Finding]) -> None:
     """What was found about the labels; notes are left to `roadworthy labels`."""
-    for each in found:
-        if each.severity != "note":
-            say(f"{each.severity}: {each.what}", STYLES[each.severity])
-    if found:
+    grave = [each for each in found if each.severity != "note"]
+    for each in grave:
+        say(f"{each.severity}: {each.what}", STYLES[each.severity])
+    if grave:
         say("`roadworthy labels` says why it matters and what to do", "dim")

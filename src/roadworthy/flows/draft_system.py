@@ -5,7 +5,9 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Mapping
+from contextlib import suppress
 from dataclasses import dataclass
+from importlib.metadata import PackageNotFoundError, version
 from importlib.resources import files
 from typing import Any
 
@@ -23,6 +25,7 @@ from roadworthy.flows.infer import MONEY
 from roadworthy.flows.study import Study
 from roadworthy.flows.write_contract import write_contract
 
+PACKAGES = ("lightgbm", "numpy", "pytest", "roadworthy")  # what the files import
 GOLDEN = 6  # rows whose decision the team's tests hold
 WRITTEN = {
     "system.yaml": "system.yaml.jinja",
@@ -59,6 +62,7 @@ def files_of(study: Study, given: Given | None = None) -> dict[str, str]:
     out["model.py"] = _tidied(out["model.py"])
     out["README.md"] = re.sub(r"\n{3,}", "\n\n", out["README.md"])
     out["tests/golden.jsonl"] = "".join(json.dumps(each, ensure_ascii=False) + "\n" for each in _golden(study, known))
+    out["requirements.txt"] = "".join(_pinned(name) for name in PACKAGES)
     title = study.name.replace("-", " ")
     said = {
         f"contracts/{study.name}.odcs.yaml": ("input", title, f"The rows that {study.name} decides on."),
@@ -71,6 +75,13 @@ def files_of(study: Study, given: Given | None = None) -> dict[str, str]:
     for path, (part, head, purpose) in said.items():
         out[path] = write_contract(study.contracts[part], title=head, description=purpose, status="draft")
     return dict(sorted(out.items()))
+
+
+def _pinned(package: str) -> str:
+    """The line that asks for a package as it is installed here; nothing where it is not, as pytest may be."""
+    with suppress(PackageNotFoundError):
+        return f"{package}=={version(package)}\n"
+    return ""
 
 
 def _given(given: Given | None) -> dict[str, Any]:

@@ -80,7 +80,8 @@ def broken(made: Mapping[str, Any]) -> list[str]:
     lines = [f"{each['gate']}: {each['verdict']}" + (f" before `{each['settled_by']}`" if each["settled_by"] else "")
              for each in made["lines"] if not each["kept"]]  # fmt: skip
     found = Counter(each["rule"] for each in still_open(made["findings"]))
-    return lines + [f"found by a scan, {rule}: {count} open" for rule, count in found.items()]
+    rules = ", ".join(f"{rule} ({count})" if count > 1 else rule for rule, count in found.items())
+    return [*lines, f"open findings of a scan: {rules}"] if found else lines
 
 
 def evidence_page(store: Store, release: str, declared: System, at: str) -> dict[str, Any]:

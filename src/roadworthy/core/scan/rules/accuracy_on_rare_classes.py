@@ -9,7 +9,7 @@ from roadworthy.core.scan.finding import Hit, Rule, Sure
 from roadworthy.core.scan.names import RESAMPLERS, UNDERSAMPLERS
 from roadworthy.core.scan.subject import Subject
 
-ACCURACY = frozenset({"accuracy_score", "accuracy", "score", "==", "evaluate", "loss"})
+ACCURACY = frozenset({"accuracy_score", "accuracy", "score", "==", "evaluate", "loss", "threshold"})
 RARE = re.compile(r"fraud|churn|default(er|ed)\b|attrition|anomal|defect|intrusion|is_spam|bankrupt", re.IGNORECASE)
 COUNTS = re.compile(r"^\s*\S+\s+(\d+)\s*$", re.MULTILINE)
 
