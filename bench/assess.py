@@ -24,7 +24,7 @@ from sklearn.preprocessing import OneHotEncoder, StandardScaler
 from sklearn.svm import LinearSVC
 
 from roadworthy.core.assess.curve import fit
-from roadworthy.core.confident import suspects
+from roadworthy.core.confident import Suspects, suspects
 from roadworthy.flows.assess import assess
 from roadworthy.flows.assess_table import Use
 from roadworthy.flows.outputs import write_table
@@ -61,6 +61,18 @@ def texts_of(path: Path, label: str, longest: int = 2, rarest: int = 1):
     return found, truth
 
 
+def elec2(folder: Path):
+    """Elec2 as numbers, and whether the price goes up."""
+    table = columns_of(folder / "elec2" / "elec2.parquet")
+    names = [name for name in table if name not in ("class", "date")]
+    return np.stack([table[n] for n in names], axis=1).astype(float), np.ma.getdata(table["class"]).astype(int)
+
+
+def logistic():
+    """The model of the texts that gives probabilities."""
+    return LogisticRegression(C=10, max_iter=80)
+
+
 def trees():
     """The trees of the tables."""
     return LGBMClassifier(n_estimators=60, num_leaves=15, learning_rate=0.1, verbose=-1, n_jobs=1)
@@ -77,9 +89,7 @@ def settings(folder: Path):
     yield "Banking77, linear SVM", found, classes, LinearSVC, 3_080
     found, classes = texts_of(folder / "clinc150" / "full.parquet", "intent")
     yield "CLINC150, linear SVM", found, classes, LinearSVC, 5_500
-    table = columns_of(folder / "elec2" / "elec2.parquet")
-    names = [name for name in table if name not in ("class", "date")]
-    yield "Elec2, trees", np.stack([table[n] for n in names], axis=1).astype(float), table["class"], trees, 15_000
+    yield "Elec2, trees", *elec2(folder), trees, 15_000
 
 
 def measured(matrix, truth, make, apart: int):
@@ -129,24 +139,53 @@ def flipped(truth: np.ndarray, share: float, classes: int) -> np.ndarray:
     return out
 
 
+def on_hard_rows(truth: np.ndarray, share: float, probability: np.ndarray) -> np.ndarray:
+    """Labels of which a share is the likeliest other class, drawn where a model hardly believes the label."""
+    own = np.arange(len(truth)), truth
+    doubt = 1.001 - probability[own]
+    rows = np.random.default_rng(1).choice(len(truth), round(share * len(truth)), replace=False, p=doubt / doubt.sum())
+    others = probability.copy()
+    others[own] = -1.0
+    out = truth.copy()
+    out[rows] = others[rows].argmax(axis=1)
+    return out
+
+
 def noises(folder: Path) -> None:
     """Estimated against made noise, in points, with precision and recall of the doubtful rows."""
     found, classes = texts_of(folder / "banking77" / "banking77.parquet", "intent", 1, 2)
     matrix, _, income = adult(folder)
     makers = {
-        "Banking77": (found, classes, lambda: LogisticRegression(C=10, max_iter=80)),
+        "Banking77": (found, classes, logistic),
         "Adult": (matrix, income, trees),
+        "CLINC150": (*texts_of(folder / "clinc150" / "full.parquet", "intent", 1, 2), logistic),
+        "Elec2": (*elec2(folder), trees),
     }
     for name, (rows, truth, make) in makers.items():
-        for share in (0.0, 0.05, 0.1, 0.2):
+        given = guessed(make, rows, truth)
+        before = suspects(truth, given)
+        print(f"noise: {name} as it is: {said_of(before)}", flush=True)
+        for share in (0.05, 0.1, 0.2):
             labels = flipped(truth, share, int(truth.max()) + 1)
-            folds = StratifiedKFold(3, shuffle=True, random_state=0)
-            told = suspects(labels, cross_val_predict(make(), rows, labels, cv=folds, method="predict_proba"))
-            wrong = labels != truth
+            told, wrong = suspects(labels, guessed(make, rows, labels)), labels != truth
             right = (told.suspect & wrong).sum()
-            precision, recall = right / max(told.suspect.sum(), 1), right / max(wrong.sum(), 1)
-            print(f"noise: {name} {share:.0%} made, {told.suspect.mean():.1%} told, {told.noise:.1%} by the joint; "
-                  f"precision {precision:.2f}, recall {recall:.2f}", flush=True)  # fmt: skip
+            off, beyond = told.noise.share - share, told.noise.share - share - before.noise.share * (1 - share)
+            print(f"noise: {name} {share:.0%} made: {said_of(told)}; {100 * off:+.1f} points off, {100 * beyond:+.1f} "
+                  f"beyond what it had; of those in doubt precision {right / max(told.suspect.sum(), 1):.2f}, "
+                  f"recall {right / wrong.sum():.2f}", flush=True)  # fmt: skip
+        labels = on_hard_rows(truth, 0.1, given)
+        print(f"noise: {name} 10% made of hard rows: {said_of(suspects(labels, guessed(make, rows, labels)))}", flush=True)
+
+
+def guessed(make, rows, labels: np.ndarray) -> np.ndarray:
+    """Probabilities of shape (rows, classes) by models that have not seen the row."""
+    folds = StratifiedKFold(3, shuffle=True, random_state=0)
+    return cross_val_predict(make(), rows, labels, cv=folds, method="predict_proba")
+
+
+def said_of(told: Suspects) -> str:
+    """What is told of the noise."""
+    return f"{told.noise.share:.1%} told, {told.noise.joint:.1%} by the joint, {told.suspect.mean():.1%} in doubt"
 
 
 def known(folder: Path) -> None:

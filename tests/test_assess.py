@@ -212,7 +212,7 @@ def test_label_noise_is_estimated_within_two_points(share):
     probabilities = np.full((4_000, 3), 0.05) + draw.random((4_000, 3)) * 0.05
     probabilities[np.arange(4_000), truth] += 0.85
     found = suspects(labels, probabilities / probabilities.sum(axis=1, keepdims=True))
-    assert abs(found.noise - share) < 0.02
+    assert abs(found.noise.share - share) < 0.02
     assert (labels != truth)[np.argsort(-found.doubt)[:50]].all()
 
 
