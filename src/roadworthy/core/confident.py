@@ -8,8 +8,8 @@ back for a second look.
 For the same reason the joint is above the share of wrong labels. That share is read where the model hardly errs: off
 the rows of each class that it is surest of, its *anchors* (Scott, Blanchard, Handy, 2013; Patrini et al., 2017). How
 often their labels are others is the transition matrix of the labels, and with it the shares of the given labels tell
-those of the true ones (Menon et al., 2015). It holds where wrong labels fall on sure and on hard rows alike; where they
-fall on hard rows only, the truth is between the estimate and the joint.
+those of the true ones (Menon et al., 2015). It holds where wrong labels fall on sure and on hard rows alike. Where they
+fall on hard rows only it is far too low, and the joint may be, too: no table tells such a label from a hard row.
 """
 
 from __future__ import annotations
