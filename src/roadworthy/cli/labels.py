@@ -83,7 +83,7 @@ def _doubted(project: Project, history: History, seed: int, *, quiet: bool) -> d
 def _show_doubted(found: dict[str, Any]) -> None:
     say()
     say(f"{found['suspects']:,} of {found['rows']:,} labels deserve a second look; about {percent(found['noise'])} are "
-        "wrong, if the models are right")  # fmt: skip
+        "wrong, if wrong ones fall on easy and hard rows alike")  # fmt: skip
     rows = [[f"  {each['id']}", each["at"][:16], "true" if each["label"] else "false", f"{each['probability']:.1%}"]
             for each in found["listed"][:LISTED]]  # fmt: skip
     if rows:

@@ -46,7 +46,7 @@ def second_look(
     place = place[np.argsort(-found.doubt[place], kind="stable")]
     ids, at = known.rows[system.decision.id], known.at
     return {
-        "rows": len(known), "suspects": len(place), "noise": found.noise,
+        "rows": len(known), "suspects": len(place), "noise": found.noise.share,
         "listed": [
             {"id": caller_text(ids[row]), "at": iso(int(at[row])), "label": int(known.labels[row]),
              "probability": round(float(probability[row]), 6)}

@@ -1,14 +1,14 @@
 """How much more data would buy how much: a power law with an offset over the sizes of the training part.
 
-`loss(n) = c + a n^-b` with a, b, c >= 0 (pow3), least squares weighted by n, because the largest sizes are nearest to
-where the curve is asked. Many pairs of b and c fit nearly as well, and differ in where they lead. So all of a grid are
-kept, each with its weight (the likelihood of the weighted residuals, their scale integrated out, times a prior of b
-around one half, the usual rate of statistics); the value is their median and the interval their quantiles.
+`loss(n) = c + a (n + d)^-b` with a, b, c, d >= 0 (pow4 of Viering and Loog, 2022), least squares weighted by n, because
+the largest sizes are nearest to where the curve is asked. The shift d is how many rows it takes until the law sets in:
+a classifier of many classes must first have seen them. Many laws fit nearly as well, and differ in where they lead. So
+all of a grid are kept, each with its weight (the likelihood of the weighted residuals, their scale integrated out,
+times a prior of b around one half, the usual rate of statistics); the value is their median and the interval their
+quantiles.
 
-On logarithmic axes such a law is convex. Where the first sizes bend the other way (a text classifier that has not seen
-every class yet) they are left out until the rest does not. Curves that rise, that still fall ever faster, or that no
-power law fits, are refused: about 15 % of real ones are ill-behaved (Learning Curve Database 1.1, 2025). So is asking
-for more than 16 times the data.
+Curves that rise, that still fall ever faster at the largest sizes, or that no power law fits, are refused: about 15 %
+of real ones are ill-behaved (Learning Curve Database 1.1, 2025). So is asking for more than 16 times the data.
 """
 
 from __future__ import annotations
@@ -21,9 +21,10 @@ from roadworthy.core.batch import Floats
 
 FURTHEST = 16  # times the data
 LEAST_SIZES = 6
-EXPONENTS = np.geomspace(0.05, 2.0, 50)
+EXPONENTS = np.geomspace(0.05, 2.0, 40)
 USUAL, AROUND = 0.5, 0.6  # the prior of b: median, and standard deviation of its logarithm
-OFFSETS = np.linspace(0.0, 1.0, 60)  # of the least loss that was measured
+OFFSETS = np.linspace(0.0, 1.0, 40)  # of the least loss that was measured
+SHIFTS = np.array([0, 1 / 32, 1 / 16, 1 / 8, 1 / 4, 1 / 2])  # of the largest size; what sets in later is not seen yet
 FAR = 2.5  # standard errors that a mean may lie above an earlier one, and a curvature below 0
 MISFIT, SLIGHT = 3.0, 0.01  # root mean square of the residuals in standard errors; a residual that is never too large
 
@@ -32,6 +33,7 @@ MISFIT, SLIGHT = 3.0, 0.01  # root mean square of the residuals in standard erro
 class Curve:
     """Power laws through the losses. All arrays have shape (laws,); the weights add up to 1."""
 
+    shift: Floats
     offset: Floats
     scale: Floats
     exponent: Floats
@@ -52,7 +54,7 @@ class Curve:
             raise ValueError(self.refused)
         if size > FURTHEST * self.largest:
             raise ValueError(f"expected at most {FURTHEST} times {self.largest:,} rows, got {size:,.0f}")
-        return np.asarray(self.offset + self.scale * size**-self.exponent)
+        return np.asarray(self.offset + self.scale * (size / self.largest + self.shift) ** -self.exponent)
 
     def _median(self, values: Floats) -> tuple[float, float, float]:
         order = np.argsort(values)
@@ -65,14 +67,11 @@ class Curve:
 def fit(sizes: Floats, losses: Floats) -> Curve:
     """Fit losses of shape (sizes, repeats) at `sizes`, ascending."""
     mean, spread = losses.mean(axis=1), _standard_errors(sizes, losses)
-    start = 0
-    while len(sizes) - start >= LEAST_SIZES and _curvature(sizes[start:], mean[start:], spread[start:]) < -FAR:
-        start += 1
-    refused = _refused(sizes, mean, spread, start)
+    refused = _refused(sizes, mean, spread)
     if refused:
         none = np.zeros(0)
-        return Curve(none, none, none, none, int(sizes[-1]), refused)
-    return _weighed(sizes[start:], mean[start:], spread[start:])
+        return Curve(none, none, none, none, none, int(sizes[-1]), refused)
+    return _weighed(sizes, mean, spread)
 
 
 def _standard_errors(sizes: Floats, losses: Floats) -> Floats:
@@ -83,8 +82,11 @@ def _standard_errors(sizes: Floats, losses: Floats) -> Floats:
 
 
 def _curvature(sizes: Floats, mean: Floats, spread: Floats) -> float:
-    """The square term of a parabola through the logarithms, in standard errors: below 0 where a curve steepens."""
-    x = np.log(sizes / np.sqrt(sizes[0] * sizes[-1]))
+    """The square term of a parabola through the logarithms, in standard errors: below 0 where a curve steepens.
+
+    Over the sizes with the largest shift a law of that shift is straight, and each of a smaller one is convex.
+    """
+    x = np.log(sizes / sizes[-1] + SHIFTS[-1])
     positive = np.maximum(mean, 1e-6)
     weight = positive / spread
     design = np.stack([np.ones_like(x), x, x * x], axis=1) * weight[:, None]
@@ -93,28 +95,25 @@ def _curvature(sizes: Floats, mean: Floats, spread: Floats) -> float:
 
 
 def _weighed(sizes: Floats, mean: Floats, spread: Floats) -> Curve:
-    """All laws of the grid with their weights; the scale of each is the best one for its offset and exponent."""
+    """All laws of the grid with their weights; the scale of each is the best one for its shift, offset and exponent."""
     weight = sizes / sizes.sum()
-    power = sizes ** -EXPONENTS[:, None]  # exponents, sizes
-    offset = OFFSETS * mean.min()
-    left = mean - offset[:, None]  # offsets, sizes
-    scale = np.maximum((left * weight) @ power.T, 0.0) / (power * power @ weight)
-    off = left[:, None, :] - scale[:, :, None] * power  # offsets, exponents, sizes
+    shift, offset, exponent = SHIFTS[:, None, None], OFFSETS[:, None] * mean.min(), EXPONENTS
+    power = (sizes / sizes[-1] + shift[..., None]) ** -exponent[:, None]  # shifts, 1, exponents, sizes
+    left = (mean - offset)[:, None]  # offsets, 1, sizes
+    scale = np.maximum((left * power) @ weight, 0.0) / (power**2 @ weight)  # shifts, offsets, exponents
+    off = left - scale[..., None] * power
     fault = off**2 @ weight
-    prior = -0.5 * (np.log(EXPONENTS / USUAL) / AROUND) ** 2
+    prior = -0.5 * (np.log(exponent / USUAL) / AROUND) ** 2
     likely = prior - (len(sizes) - 1) / 2 * np.log(fault + spread**2 @ weight)
     chance = np.exp(likely - likely.max())
-    best = np.unravel_index(np.argmin(fault), fault.shape)
-    resid = np.abs(off[best])
+    resid = np.abs(off[np.unravel_index(np.argmin(fault), fault.shape)])
     misfit = np.sqrt(((resid / spread) ** 2).mean()) > MISFIT and resid.max() > SLIGHT
-    shape = scale.shape
-    return Curve(
-        np.broadcast_to(offset[:, None], shape).ravel(), scale.ravel(), np.broadcast_to(EXPONENTS, shape).ravel(),
-        (chance / chance.sum()).ravel(), int(sizes[-1]), "no power law fits the losses" if misfit else "",
-    )  # fmt: skip
+    refused = "no power law fits the losses" if misfit else ""
+    laws = [np.broadcast_to(each, scale.shape).ravel() for each in (shift, offset, scale, exponent)]
+    return Curve(laws[0], laws[1], laws[2], laws[3], (chance / chance.sum()).ravel(), int(sizes[-1]), refused)
 
 
-def _refused(sizes: Floats, mean: Floats, spread: Floats, start: int) -> str:
+def _refused(sizes: Floats, mean: Floats, spread: Floats) -> str:
     if len(sizes) < LEAST_SIZES:
         return f"{len(sizes)} sizes are too few for a curve; it needs {LEAST_SIZES}"
     lowest = int(np.argmin(mean))
@@ -123,6 +122,6 @@ def _refused(sizes: Floats, mean: Floats, spread: Floats, start: int) -> str:
         return f"the loss rises again after {int(sizes[lowest]):,} rows, so no curve is drawn through it"
     if mean[0] - mean[-1] < 2 * np.hypot(spread[0], spread[-1]) and mean[-1] > SLIGHT:
         return "the loss does not fall with more rows, so there is nothing to extrapolate"
-    if len(sizes) - start < LEAST_SIZES:
+    if _curvature(sizes, mean, spread) < -FAR:
         return "the loss still falls ever faster, so nothing tells yet where it will level off"
     return ""

@@ -46,23 +46,24 @@ def measured(labels: Floats) -> Answer:
 def consistent(found: Suspects, twins: Contradictions) -> Answer:
     """Whether labels agree with each other and with what the columns say."""
     share = twins.contradicting / max(twins.rows, 1)
-    rows, wrong = len(found.suspect), int(found.suspect.sum())
-    # The confident joint holds the model's own errors: on tables with noise that was made it was 3 to 7 points over it,
-    # and the share of the suspects at most 3 points off. So the one is the estimate, and the other its upper end.
-    noise, (low, high) = wrong / max(rows, 1), wilson(wrong, rows)
-    high = max(high, found.noise)
-    how = "confident learning on out-of-fold probabilities; the upper end is the confident joint"
+    noise, joint, anchors = found.noise
+    low, high = wilson(noise * anchors, anchors)
+    rows, doubted = len(found.suspect), int(found.suspect.sum())
+    doubt = doubted / max(rows, 1)
     evidence = (
-        Evidence("labels that are wrong, or that the columns cannot tell", noise, low, high, rows, how, "share"),
+        Evidence("labels that are wrong, if wrong ones fall on easy and hard rows alike", noise, low, max(high, joint),
+                 anchors, "rows that models are surest of; the upper end is the confident joint", "share"),
+        Evidence("labels in doubt, wrong or of a hard row", doubt, *wilson(doubted, rows), rows,
+                 "confident learning on out-of-fold probabilities", "share"),
         Evidence("rows that contradict an equal row", share, *wilson(twins.contradicting, twins.rows), twins.rows,
                  "counted over all columns that a model may read", "share"),
     )  # fmt: skip
     relabel = (
         "have 100 of the doubtful rows (`doubtful` of --json) labelled again by someone who does not see the label"
     )
-    said = f"{percent(round(noise, 3))} of the labels look wrong"
+    said = f"{percent(round(noise, 3))} of the labels look wrong, {percent(round(doubt, 3))} are in doubt"
     steps = []
-    if noise > CLEAN:
+    if max(noise, doubt) > CLEAN:  # wrong labels of hard rows only are in doubt, and hardly in the estimate
         steps.append(relabel)
     if share > TWINS:
         said += f", and {percent(round(share, 3))} of the rows contradict a row that is equal in every column"
