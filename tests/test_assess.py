@@ -159,6 +159,12 @@ def test_outcomes_that_cannot_be_used_are_refused(capsys, tmp_path):
     assert "no value at all" in refused(capsys, str(path), "--outcome", "empty")
 
 
+def test_a_table_of_an_outcome_alone_is_refused(capsys, tmp_path):
+    """Where no column is left to learn from, that is said, with why each was left out."""
+    path = write(tmp_path / "orders.csv", {"bad": [n % 2 for n in range(500)]})
+    assert "there is no column to learn from (row_id: " in refused(capsys, str(path), "--outcome", "bad")
+
+
 def test_options_that_cannot_be_used_are_refused(capsys, tmp_path):
     """Money of one error, a wrong name, a gain instead of a loss, times in two formats: each is said."""
     table = columns("smooth", 300)

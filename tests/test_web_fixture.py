@@ -359,7 +359,7 @@ class FakeApp:
         line = {"gate": "average_precision >= 0.50", "verdict": verdict, "kept": release == "aa", "why": "",
                 "measured": None, "evidence": "", "waiver": None}  # fmt: skip
         return {"release": digest(release), "system": "card-fraud", "at": "2018-10-02T09:00:00Z", "verdict": verdict,
-                "pass": release == "aa", "lines": [line], "waivers": [], "evidence": {}}  # fmt: skip
+                "pass": release == "aa", "lines": [line], "findings": [], "waivers": [], "evidence": {}}  # fmt: skip
 
     def evidence(self, system: str) -> dict[str, Any]:
         """A system whose live release was measured, and one whose release was not."""
@@ -392,7 +392,12 @@ class FakeApp:
                   "measured": measure, "evidence": "", "waiver": waived}
                  for gate, verdict, why, measure, waived in found]  # fmt: skip
         waived = {"gate": "value >= champion", **waiver}
-        return {**self.gates("bb"), "verdict": "fail", "lines": lines, "waivers": [waived]}
+        seed = {
+            "fingerprint": "ab" * 8, "rule": "no-seed", "title": "No seed", "level": "warning", "place": "a.py line 3",
+            "found": "a random draw", "mend": "Set one.", "owner": "ann@example.com", "since": "2018-09-01T00:00:00Z",
+            "waiver": None, "kept": False,
+        }  # fmt: skip
+        return {**self.gates("bb"), "verdict": "fail", "lines": lines, "waivers": [waived], "findings": [seed]}
 
     def contract_schema(self, system: str) -> dict[str, Any]:
         """The input row of payments, for every system."""

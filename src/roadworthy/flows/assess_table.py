@@ -82,6 +82,10 @@ def prepared(use: Use) -> Prepared:
                 if name not in left_out and name != study.at_name}  # fmt: skip
     if study.keys.at:
         features |= {"hour of the day": at % DAY // HOUR * 1.0, "day of the week": (at // DAY + 3) % 7 * 1.0}
+    if not features:
+        raise InputError("there is no column to learn from",
+                         hint="; ".join(f"{name}: {why}" for name, why in left_out.items())
+                         or f"beside '{use.asked.outcome}' the table has none")  # fmt: skip
     few = {name for name, each in study.columns.items() if each.null_share <= 0.1 and name.isidentifier()}
     plain = {name: rows[name] for name in features if name in few and rows[name].dtype.kind != "M"}
     train, test, gap = _split(study, at, seed)
