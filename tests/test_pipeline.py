@@ -34,11 +34,11 @@ def steps_of(made, host):
 
 @pytest.mark.parametrize("host", PIPELINES)
 def test_a_pipeline_runs_real_commands_in_their_order(system, host):
-    """The file is YAML; changes are checked and tested; then train, gate and promote follow each other."""
+    """The file is YAML; changes are scanned, checked and tested; then train, gate and promote follow each other."""
     steps = steps_of(written(system, host), host)
     typed = {name: re.findall(r"roadworthy ([a-z]+)", "\n".join(lines).replace("install roadworthy", ""))
              for name, lines in steps.items()}  # fmt: skip
-    assert typed == {"check": ["check"], "release": ["train", "evidence", "gate", "promote"]}
+    assert typed == {"check": ["scan", "check"], "release": ["train", "evidence", "gate", "promote"]}
     known = {name for commands in COMMANDS.values() for name in commands}
     assert {command for lines in typed.values() for command in lines} <= known
     assert any("pytest tests" in line for line in steps["check"])

@@ -278,7 +278,7 @@ def test_a_month_is_reported_once_and_its_owner_told(place):
 
 def test_the_command_reports_a_rehearsal_and_the_live_log(place, tmp_path, capsys):
     """`report` prints, writes the page and its twin, and says which days there are when a period is empty."""
-    asked = ["report", str(place.system), "--home", str(place.home)]
+    asked = ["report", "card-fraud", "--home", str(place.home)]
     days = ["--from", "2018-04-10", "--until", "2018-04-20"]
     assert run([*asked, "--rehearsal", *days, "--out", str(tmp_path / "out")]) == 0
     shown = capsys.readouterr().out

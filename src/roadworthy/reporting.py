@@ -83,11 +83,16 @@ def made_apart(path: Path, system: str, period: Period | None, clock: int) -> Js
 def _made_in(path: Path, system: str, period: Period | None, clock: int) -> Json:
     os.nice(NICE)
     with open_home(path, writes=False) as home:
-        live = live_of(home.store, system)
-        if live is None:
-            known = [name for name, _ in home.store.list(LIVE)]
-            raise NotFound(f"no system '{system}' is live here", hint=nearest(system, known))
-        return live_report(home, load_project(live["digest"], home.vault), period, clock)
+        return live_report(home, declared(home, system), period, clock)
+
+
+def declared(home: Home, system: str) -> Project:
+    """A system as the release that decides declares it. Raises NotFound, Refused."""
+    live = live_of(home.store, system)
+    if live is None:
+        known = [name for name, _ in home.store.list(LIVE)]
+        raise NotFound(f"no system '{system}' is live here", hint=nearest(system, known))
+    return load_project(live["digest"], home.vault)
 
 
 def keep_due(home: Home, system: str, newest: int, clock: int, url: str) -> str:

@@ -9,22 +9,11 @@ from typing import Annotated, Any
 import msgspec
 from cyclopts import Parameter
 
-from roadworthy.cli.output import (
-    SYSTEM,
-    HomeFolder,
-    Json,
-    System,
-    finite,
-    home_of,
-    print_json,
-    progress,
-    say,
-    table,
-)
-from roadworthy.flows.declare import read_system
+from roadworthy.cli.output import HomeFolder, Json, finite, home_of, print_json, progress, say, table
+from roadworthy.cli.rollout import system_of
 from roadworthy.flows.evaluation_page import change_of, money, page, percent
 from roadworthy.home import clock, open_home
-from roadworthy.reporting import live_report, period_of, rehearsal_report
+from roadworthy.reporting import declared, live_report, period_of, rehearsal_report
 
 Day = Annotated[str, Parameter(help="YYYY-MM-DD, with the other; default: the last whole month (UTC).")]
 TITLES = {
@@ -34,14 +23,16 @@ TITLES = {
 
 
 def report(
-    system: System = SYSTEM, /, *, since: Annotated[Day, Parameter(name="--from")] = "", until: Day = "",
+    system: Annotated[str, Parameter(help="Name of the system; needed where the home has several.")] = "",
+    *, since: Annotated[Day, Parameter(name="--from")] = "", until: Day = "",
     rehearsal: Annotated[bool, Parameter(negative="", help="Of the newest rehearsal instead of the live log.")] = False,
     out: Annotated[Path | None, Parameter(help="Write report.html and report.json into this folder.")] = None,
     home: HomeFolder = None, json: Json = False,
 ) -> None:  # fmt: skip
     """Say what a system decided in a period, was worth, cost, where it was wrong, and what needs a person."""
-    project, period = read_system(system), period_of(since, until)
+    period = period_of(since, until)
     with open_home(home_of(home), writes=False) as opened, progress("reading the log", quiet=json):
+        project = declared(opened, system_of(opened, system))
         made = rehearsal_report(opened, project, period) if rehearsal else live_report(opened, project, period, clock())
     if out is not None:
         out.mkdir(parents=True, exist_ok=True)

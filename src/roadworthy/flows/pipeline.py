@@ -9,8 +9,8 @@ from types import MappingProxyType
 from roadworthy.errors import Conflict, InputError, nearest
 
 GITHUB = """\
-# Written by `roadworthy ci github`. Each change is checked and tested; the main branch trains, and what passes the
-# gates of system.yaml goes live. The home (log, releases, evidence) must outlive a run: give the variable
+# Written by `roadworthy ci github`. Each change is scanned, checked and tested; the main branch trains, and what passes
+# the gates of system.yaml goes live. The home (log, releases, evidence) must outlive a run: give the variable
 # ROADWORTHY_HOME the path of a folder that the runner keeps.
 name: roadworthy
 on:
@@ -26,7 +26,8 @@ jobs:
       - uses: actions/setup-python@v5
         with:
           python-version: "3.12"
-      - run: pip install roadworthy pytest
+      - run: if [ -f requirements.txt ]; then pip install -r requirements.txt; else pip install roadworthy pytest; fi
+      - run: roadworthy scan . --fail-on error
       - run: roadworthy check
       - run: if [ -d tests ]; then python -m pytest tests; fi
   release:
@@ -38,7 +39,7 @@ jobs:
       ROADWORTHY_HOME: ${{ vars.ROADWORTHY_HOME || '.roadworthy' }}
     steps:
       - uses: actions/checkout@v4
-      - run: pip install roadworthy
+      - run: if [ -f requirements.txt ]; then pip install -r requirements.txt; else pip install roadworthy; fi
       - run: roadworthy train
       - run: roadworthy evidence --json > evidence.json
       - run: roadworthy gate
@@ -51,15 +52,16 @@ jobs:
 """
 
 GITLAB = """\
-# Written by `roadworthy ci gitlab`. Each change is checked and tested; the main branch trains, and what passes the
-# gates of system.yaml goes live. The home (log, releases, evidence) must outlive a run: give the variable
+# Written by `roadworthy ci gitlab`. Each change is scanned, checked and tested; the main branch trains, and what passes
+# the gates of system.yaml goes live. The home (log, releases, evidence) must outlive a run: give the variable
 # ROADWORTHY_HOME the path of a folder that the runner keeps.
 image: python:3.12
 stages: [check, release]
 check:
   stage: check
   script:
-    - pip install roadworthy pytest
+    - if [ -f requirements.txt ]; then pip install -r requirements.txt; else pip install roadworthy pytest; fi
+    - roadworthy scan . --fail-on error
     - roadworthy check
     - if [ -d tests ]; then python -m pytest tests; fi
 release:
@@ -68,7 +70,7 @@ release:
   rules:
     - if: $CI_COMMIT_BRANCH == $CI_DEFAULT_BRANCH
   script:
-    - pip install roadworthy
+    - if [ -f requirements.txt ]; then pip install -r requirements.txt; else pip install roadworthy; fi
     - roadworthy train
     - roadworthy evidence --json > evidence.json
     - roadworthy gate

@@ -45,7 +45,7 @@ def _unwaived(known: Known) -> Item:
     held = [each for each in known.gates["waivers"] if each["holds"]]
     held += [{**each["waiver"], "gate": each["rule"]} for each in known.findings if each["waiver"]]
     said = "; ".join(f"`{each['gate']}` by {each['by']} until {each['until'][:10]}" for each in held)
-    return item("waivers", asks, not held, said or "no waiver holds", f"roadworthy evidence {known.digest}")
+    return item("waivers", asks, not held, said or "no waiver holds", f"roadworthy gate {known.digest}")
 
 
 def _none_failed(known: Known, id: str, asks: str, kind: str, name: str) -> Item:
