@@ -46,7 +46,7 @@ COMMANDS: Mapping[str, Mapping[str, str]] = {  # by the group in which `--help` 
         "behave": "the behaviour tests of a system, the edges of its contract, and the team's own tests",
         "goals": "what a model must do to reach a goal, whether a release does, and what reviews are worth",
         "gate": "whether a release reaches what `system.yaml` asks of it",
-        "waive": "a named person takes a line of a release's gates upon them, for some days",
+        "waive": "a named person takes a line of the gates, or a finding of a scan, upon them for some days",
         "ci": "a pipeline that checks, tests, trains, holds against the gates and promotes",
         "plan": "what a rate of decisions needs, and what 1,000 of them cost",
     },

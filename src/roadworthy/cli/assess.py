@@ -8,7 +8,7 @@ from typing import Annotated, Any
 
 from cyclopts import Parameter
 
-from roadworthy.cli.new import days_of
+from roadworthy.cli.columns import Columns
 from roadworthy.cli.output import HomeFolder, Json, Keep, home_of, print_json, progress, say, table
 from roadworthy.core.assess.worth import Ratio
 from roadworthy.errors import InputError
@@ -20,7 +20,6 @@ from roadworthy.flows.assess_table import Use
 from roadworthy.flows.before_build import keep_assessment
 from roadworthy.flows.draft_system import Given
 from roadworthy.flows.new import new
-from roadworthy.flows.roles import Asked
 from roadworthy.home import now, open_home
 
 COLOURS = {"good": "green", "warning": "yellow", "note": "cyan", "error": "red"}
@@ -30,13 +29,7 @@ Money = Annotated[str, Parameter(allow_leading_hyphen=True)]
 def assess(  # noqa: PLR0913  each option is something only a person knows
     data: Annotated[Path, Parameter(help="Table with inputs and outcome: .parquet, .csv or .jsonl.")],
     *,
-    outcome: Annotated[str, Parameter(help="Column that says what turned out to be true.")],
-    at: Annotated[str, Parameter(help="Column that says when it happened.")] = "",
-    id: Annotated[str, Parameter(help="Column that identifies a row.")] = "",
-    subject: Annotated[str, Parameter(help="Column that says whose data a row is: intervals go by it.")] = "",
-    true: Annotated[str, Parameter(help="Value of the outcome that means true; default: the rarer of two.")] = "",
-    known: Annotated[str, Parameter(help="Column that says when the outcome became known.")] = "",
-    matures: Annotated[str, Parameter(help="How long after a row its outcome can be relied on, such as 7d.")] = "",
+    columns: Columns,
     keep: Annotated[
         tuple[str, ...], Parameter(help="Column that is known beforehand, whatever it looks like.", negative="")
     ] = (),
@@ -58,7 +51,7 @@ def assess(  # noqa: PLR0913  each option is something only a person knows
     json: Json = False,
 ) -> int:
     """Is this use case fit for AI? Answers with evidence: ready, ready with conditions, use a rule, or not known."""
-    asked = Asked(write or Path("assessed"), data, outcome, id, at, subject, true, known, days_of(matures))
+    asked = columns.asked(write or Path("assessed"), data)
     _refuse(miss, alarm, hit, {"--upkeep": upkeep, "--per-day": per_day, "--capacity": capacity})
     use = Use(asked, keep, rule, miss, hit, alarm, currency, upkeep, per_day, capacity, population)
     with progress("looking at the table", quiet=json):

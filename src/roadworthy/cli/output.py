@@ -25,7 +25,12 @@ Data = Annotated[
     Path | None,
     Parameter(help="Folder whose files take the sources' place by stem, such as transactions.parquet."),
 ]
-Keep = Annotated[str, Parameter(name="--keep-for", help="Name of a system whose `roadworthy ready` shall count it.")]
+Keep = Annotated[
+    str,
+    Parameter(
+        name="--keep-for", help="Name of a system that it counts for: on its scorecard; a scan also in its gates."
+    ),
+]
 Json = Annotated[bool, Parameter(name="--json", negative="", help="Print one JSON document and nothing else.")]
 Seed = Annotated[int, Parameter(help="Seed of everything that is drawn.")]
 
