@@ -172,7 +172,7 @@ def test_pages_and_scorecard_name_what_is_open_and_who_answers(place, home, comm
     _, card, _ = command("ready", "--json")
     (item,) = [each for group in card["properties"] for each in group["items"] if each["id"] == "scan"]
     assert item["verdict"] == "fail"
-    assert re.fullmatch(r"\d findings are open, 0 waived, in 1 files", item["said"])
+    assert re.fullmatch(r"\d findings are open, 0 waived, in 1 file", item["said"])
     with open_home(home) as opened:
         page, gates = asyncio.run(main(open_app(opened, read({})), made["release"]))
     assert "A secret stands in the file" in page.text

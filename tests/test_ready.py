@@ -119,7 +119,7 @@ def test_what_was_done_is_counted_and_nothing_else(home, tmp_path, capsys):
     assert {"halt", "decides", "callers", "watched"} <= moved
     assert moved <= {"halt", "decides", "callers", "watched", "scan", "business", "performance"}
     assert "halted and lifted 1 times" in after["halt"]["said"]
-    assert "findings are open" in after["scan"]["said"]
+    assert " open, 0 waived, in 1 file" in after["scan"]["said"]
 
 
 def test_an_assessment_counts_and_its_verdict_decides(home, tmp_path, capsys):

@@ -15,6 +15,7 @@ from hypothesis import strategies as st
 from test_web_fixture import FakeApp, digest, make_report, make_table
 
 from roadworthy import web
+from roadworthy.core.plural import plural
 from roadworthy.errors import Refused
 from roadworthy.web.pages import data, words
 from roadworthy.web.pages.plots import accuracy, reliability, sparkline
@@ -259,7 +260,7 @@ def test_vendored_files_are_what_the_record_says() -> None:
         (words.number(0.07317073), "0.07317"),
         (words.exact(1704831), "1704831"),
         (words.day("2018-04-05T00:00:00Z"), "5 Apr 2018"),
-        (words.plural(1, "case"), "1 case"),
+        (plural(1, "case"), "1 case"),
     ],
 )
 def test_numbers_in_words(text: str, expected: str) -> None:

@@ -11,6 +11,7 @@ from cyclopts import Parameter
 
 from roadworthy.cli.check_output import show_changes, show_words
 from roadworthy.cli.output import SYSTEM, HomeFolder, Json, System, home_of, print_json, say
+from roadworthy.core.plural import plural
 from roadworthy.core.words import Finding, compared, plain
 from roadworthy.errors import DeclarationError, Problem, RoadworthyError
 from roadworthy.flows.compare import Compared, compare
@@ -174,8 +175,9 @@ def _show_system(checked: Checked) -> None:
     project = checked.project
     rules = sum(len(contract.rules) for contract in project.contracts.values())
     say(f"{project.system.name}: {project.system.purpose}")
-    say(f"  {len(project.contracts)} contracts with {rules} row rules, {len(project.views)} views, "
-        f"{len(project.features)} features, {len(project.system.decision.actions)} actions")  # fmt: skip
+    held = {"view": project.views, "feature": project.features, "action": project.system.decision.actions}
+    shown = ", ".join(plural(len(each), name) for name, each in held.items())
+    say(f"  {plural(len(project.contracts), 'contract')} with {plural(rules, 'row rule')}, {shown}")
     for unenforced in project.system.unenforced:
         say(f"  system.yaml:{unenforced.line}: {unenforced.path} is not enforced yet", "yellow")
     for warning in (warning for contract in project.contracts.values() for warning in contract.warnings):

@@ -15,6 +15,7 @@ from roadworthy.app import open_app
 from roadworthy.cli.output import SYSTEM, HomeFolder, Json, System, home_of, print_json, progress, say, settings, table
 from roadworthy.core.batch import Column
 from roadworthy.core.labels import percent
+from roadworthy.core.plural import plural
 from roadworthy.errors import InputError
 from roadworthy.flows.declare import Project, read_system
 from roadworthy.flows.inputs import load
@@ -88,7 +89,10 @@ def _keep(project: Project, input: Path, home: Path | None, *, json: bool) -> No
     if json:
         print_json({"system": name, "rows": len(answers), **counts, "rejections": rejected[:1000]})
         return
-    say(f"{len(answers):,} outcomes: " + ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items())))
+    say(
+        f"{plural(len(answers), 'outcome')}: "
+        + ", ".join(f"{count:,} {status}" for status, count in sorted(counts.items()))
+    )
     for each in rejected[:10]:
         for fault in each["faults"]:
             say(f"  row {each['row']}: {fault['path']}: expected {fault['expected']}, got {fault['got']}", "yellow")

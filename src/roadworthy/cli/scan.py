@@ -10,6 +10,7 @@ import msgspec
 from cyclopts import Parameter
 
 from roadworthy.cli.output import HomeFolder, Json, Keep, home_of, print_json, say
+from roadworthy.core.plural import plural
 from roadworthy.core.scan.finding import BLOCKS, LEVELS, Finding, place
 from roadworthy.core.scan.scan import findings
 from roadworthy.errors import InputError
@@ -78,12 +79,8 @@ def _show(said: dict[str, Any], found: Sequence[Finding]) -> None:
         say(f"not read: {remark['path']}: {remark['why']}", "dim")
     if len(said["not_read"]) > SHOWN:
         say(f"not read: {len(said['not_read']) - SHOWN} more", "dim")
-    counts = ", ".join(_counted(said["levels"].get(level, 0), level) for level in reversed(LEVELS))
-    say(f"{_counted(len(said['files']), 'file')} read, none run: {counts}")
-
-
-def _counted(count: int, name: str) -> str:
-    return f"{count} {name}" if count == 1 else f"{count} {name}s"
+    counts = ", ".join(plural(said["levels"].get(level, 0), level) for level in reversed(LEVELS))
+    say(f"{plural(len(said['files']), 'file')} read, none run: {counts}")
 
 
 def _show_rule(found: Sequence[Finding]) -> None:

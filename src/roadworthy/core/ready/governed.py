@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from roadworthy.core.plural import plural
 from roadworthy.core.ready.known import Item, Known, item
 
 
@@ -39,5 +40,6 @@ def _scanned(known: Known) -> Item:
     if not files:
         return item("scan", asks, None, "its code was never scanned for this home", supplies)
     left = [each for each in known.findings if not each["kept"]]
-    said = f"{len(left)} findings are open, {len(known.findings) - len(left)} waived, in {files} files"
+    said = f"{plural(len(left), 'finding is', 'findings are')} open, {len(known.findings) - len(left)} waived, in "
+    said += plural(files, "file")
     return item("scan", asks, not left, said, f"roadworthy gate {known.digest}, which names who answers for each")

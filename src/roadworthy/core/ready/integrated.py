@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from roadworthy.core.plural import plural
 from roadworthy.core.ready.known import Document, Item, Known, item
 
 IDLE = 7  # days without a row
@@ -17,7 +18,7 @@ def _decides(known: Known) -> Item:
     asks, supplies = "Does it decide rows of its callers?", "roadworthy serve, and POST to the address of its decisions"
     if not known.decided or known.idle is None:
         return item("decides", asks, None, "it has decided nothing here", supplies)
-    said = f"{known.decided:,} rows, the newest of {known.idle:.1f} days ago"
+    said = f"{plural(known.decided, 'row')}, the newest of {known.idle:.1f} days ago"
     return item("decides", asks, known.idle <= IDLE, said, supplies)
 
 
@@ -41,7 +42,10 @@ def _table(table: Document) -> Item:
     if table["error"]:
         return item(f"table {name}", asks, False, str(table["error"]), "roadworthy data, then roadworthy acquire")
     late = table["late"]
-    said = "; ".join(map(str, late)) or f"{table['snapshot']['rows']:,} rows, acquired {table['snapshot']['made_at']}"
+    said = (
+        "; ".join(map(str, late))
+        or f"{plural(table['snapshot']['rows'], 'row')}, acquired {table['snapshot']['made_at']}"
+    )
     if not late and table["every"] is None:
         return item(f"table {name}", asks, None, f"{said}; its contract promises no time",
                     f"`slaProperties` in {table['contract']}: freshness or frequency")  # fmt: skip

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from roadworthy.core.measured import LATENCY
+from roadworthy.core.plural import plural
 from roadworthy.core.ready.known import Item, Known, item, measure_of
 from roadworthy.core.system import DAY
 
@@ -30,7 +31,7 @@ def _watched(known: Known) -> Item:
     if known.watch is None or known.watched is None:
         return item("watched", asks, None, "no monitor has ever looked", supplies)
     every = known.system.watch.every / DAY
-    said = f"the last look ended {_ago(known.watched)}; they look every {every:g} days"
+    said = f"the last look ended {_ago(known.watched)}; they look every {f'{every:g} days' if every != 1 else 'day'}"
     if known.watched > LATE * every:
         return item("watched", asks, False, said, supplies)
     told = [each for each in known.watch["findings"] if each["verdict"] != "not enough data"]
@@ -45,7 +46,7 @@ def _paged(known: Known) -> Item:
         drill = "a drill: send rows that break the contract, which are rejected, then roadworthy watch"
         return item("alarm", asks, None, "no incident was ever opened", drill)
     last = known.incidents[-1]
-    return item("alarm", asks, True, f"{len(known.incidents)} incidents, the last ({last['cause']}) of "
+    return item("alarm", asks, True, f"{plural(len(known.incidents), 'incident')}, the last ({last['cause']}) of "
                 f"{last['opened_at'][:10]}", "")  # fmt: skip
 
 
@@ -74,7 +75,9 @@ def _back(known: Known) -> Item:
     asks = "Is there a release to go back to?"
     live = {each["release"] for each in known.history if each["state"] == "live"} - {known.release["digest"]}
     tried = [each for each in known.history if each["state"] == "rolled back"]
-    said = f"{len(live)} releases were live before" + (f"; the last way back was at {tried[-1]['at']}" if tried else "")
+    said = f"{plural(len(live), 'release was', 'releases were')} live before" + (
+        f"; the last way back was at {tried[-1]['at']}" if tried else ""
+    )
     return item("back", asks, True if live else None, said, "roadworthy promote RELEASE, of a second release")
 
 

@@ -12,8 +12,9 @@ from datetime import UTC, datetime
 from itertools import accumulate
 from typing import Any
 
+from roadworthy.core.plural import plural
 from roadworthy.web.app_port import Json
-from roadworthy.web.pages.words import count, day, known, money, percent, plural
+from roadworthy.web.pages.words import count, day, known, money, percent
 
 DOMINANT = 0.9  # an action with more than this share of the decisions would hide the others in a stack
 

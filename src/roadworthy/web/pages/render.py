@@ -12,6 +12,7 @@ from jinja2 import Environment, FileSystemLoader, StrictUndefined
 from litestar import Response
 from markupsafe import Markup
 
+from roadworthy.core.plural import plural
 from roadworthy.web.answers import encode
 from roadworthy.web.pages import words
 from roadworthy.web.pages.view import View
@@ -67,7 +68,7 @@ def _environment() -> Environment:
     made.filters |= {
         "money": _money, "kept": kept, "count": words.count, "percent": words.percent, "number": words.number,
         "day": words.day, "moment": words.moment, "short": words.short, "interval": _interval, "exact": words.exact,
-        "plural": words.plural, "cell": words.cell,
+        "plural": plural, "cell": words.cell,
     }  # fmt: skip
     made.tests["known"] = words.known
     made.globals |= {"static_url": static_url, "json_block": json_block}

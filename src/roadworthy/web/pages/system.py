@@ -5,12 +5,13 @@ from __future__ import annotations
 from datetime import datetime, timedelta
 from typing import Any
 
+from roadworthy.core.plural import plural
 from roadworthy.web.app_port import App, Json
 from roadworthy.web.pages.figures import figures
 from roadworthy.web.pages.gates import held
 from roadworthy.web.pages.plots import SIZE, accuracy, reliability
 from roadworthy.web.pages.view import View
-from roadworthy.web.pages.words import known, money, plural
+from roadworthy.web.pages.words import known, money
 
 PATH = "/systems/{system:str}"
 

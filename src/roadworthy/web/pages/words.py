@@ -75,11 +75,6 @@ def moment(value: Any) -> str:
     return f"{day(value)}, {datetime.fromisoformat(value):%H:%M:%S} UTC"
 
 
-def plural(value: int, one: str, many: str = "") -> str:
-    """`1 day`, `2 days`."""
-    return f"{count(value)} {one if value == 1 else many or one + 's'}"
-
-
 def short(digest: Any, length: int = 10) -> str:
     """The first characters of a digest, which are enough to tell it from its neighbours."""
     return str(digest)[:length] if digest else UNKNOWN
