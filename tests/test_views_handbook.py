@@ -17,6 +17,7 @@ from roadworthy.testing.handbook import DELAY, QUANTA, VIEWS, published, read
 
 FOLDER = Path(__file__).resolve().parents[2] / "shared" / "data" / "fraud_handbook"
 ROWS = 1_754_155
+DAYS = 75
 
 pytestmark = pytest.mark.skipif(not FOLDER.is_dir(), reason=f"the fraud handbook's tables are not in {FOLDER}")
 
@@ -46,11 +47,14 @@ def test_sql_gives_the_handbooks_own_features(in_sql: Batch) -> None:
 
 
 def test_running_views_in_daily_batches_give_the_same(payments: History, in_sql: Batch) -> None:
-    """Day by day, each day's outcomes handed over at once, running views give the bits that SQL gives."""
+    """Day by day, each day's outcomes handed over at once, running views give the bits that SQL gives.
+
+    For seventy-five days, which is twice the longest window with the delay: later days only repeat them.
+    """
     assert payments.outcomes is not None
     fraud = payments.outcomes.value
     day = payments.at // DAY
-    edges = [0, *(np.flatnonzero(np.diff(day)) + 1).tolist(), ROWS]
+    edges = [0, *(np.flatnonzero(np.diff(day)) + 1).tolist()][: DAYS + 1]
     running = RunningViews(VIEWS, QUANTA)
     parts = []
     for low, high in pairwise(edges):
@@ -59,4 +63,4 @@ def test_running_views_in_daily_batches_give_the_same(payments: History, in_sql:
         running.learn(rows, at, at + DELAY, fraud[low:high], np.full(high - low, np.nan))
     answered = concat(parts)
     for name in in_sql:
-        assert np.array_equal(answered[name], in_sql[name], equal_nan=True), name
+        assert np.array_equal(answered[name], in_sql[name][: edges[-1]], equal_nan=True), name
