@@ -16,6 +16,7 @@ from roadworthy.app import open_app
 from roadworthy.cli import run
 from roadworthy.flows.declare import read_system
 from roadworthy.flows.findings import items_of, keep_findings, scanned
+from roadworthy.flows.needs import needs
 from roadworthy.home import now, open_home
 from roadworthy.runs import run_training
 from roadworthy.settings import read
@@ -100,6 +101,8 @@ def test_a_finding_stays_from_the_scan_that_first_had_it_until_one_of_its_folder
         ("bb", "2026-01-01", system.owner.on_call, False), ("dd", "2026-01-03", system.owner.product, False),
     ]  # fmt: skip
     assert sum(each["files"] for each in scanned(store, system.name)) == 4
+    needed = [each for each in needs(store, system, "2026-01-03T00:00:00Z") if "scan" in each["what"]]
+    assert [each["about"] for each in needed] == [system.owner.on_call, system.owner.product]
 
 
 def test_a_release_waits_for_what_a_scan_found_until_it_is_mended_or_waived(place, command, tmp_path):

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -9,6 +10,7 @@ from roadworthy.core.system import DAY, System
 from roadworthy.flows import halt, owners, waivers
 from roadworthy.flows.approvals import APPROVAL, later
 from roadworthy.flows.deployments import changes, live_of, state_of
+from roadworthy.flows.findings import items_of, still_open
 from roadworthy.flows.releases import SHORT
 from roadworthy.ports import Store
 
@@ -21,7 +23,8 @@ def needs(store: Store, system: System, now: str) -> list[Json]:
     """All that needs a person at a time (RFC 3339, UTC), the most urgent kinds first: what, about, why, do."""
     soon = later(now, SOON)
     found = [_halted(store, system.name), *_incidents(store, system.name), *_requested(store, system.name)]
-    found += [*_owners(store, system, now, soon), *_waivers(store, system.name, now, soon)]
+    found += [*_scanned(store, system, now), *_owners(store, system, now, soon)]
+    found += _waivers(store, system.name, now, soon)
     return [each for each in (*found, *_approvals(store, system.name, now, soon)) if each]
 
 
@@ -98,6 +101,14 @@ def _owners(store: Store, system: System, now: str, soon: str) -> Iterator[Json]
         elif each["until"] < soon:
             yield _need("owner to confirm again", each["name"], f"their word as {part} ends {each['until']}",
                         "`roadworthy owner confirm`")  # fmt: skip
+
+
+def _scanned(store: Store, system: System, now: str) -> Iterator[Json]:
+    """The findings of a scan that nobody mended or waived: one line for each who answers for some."""
+    left = still_open(items_of(store, system, now))
+    for owner in dict.fromkeys(each["owner"] for each in left):
+        rules = Counter(each["rule"] for each in left if each["owner"] == owner)
+        yield _need("findings of a scan are open", owner, ", ".join(rules), "`roadworthy gate` says where each stands")
 
 
 def _waivers(store: Store, system: str, now: str, soon: str) -> Iterator[Json]:
