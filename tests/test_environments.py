@@ -108,6 +108,30 @@ def test_from_dev_to_prod_by_the_commands(dev, tmp_path):
     assert command("owner", "--home", prod)[1].count("until") == 2
 
 
+def test_what_a_scan_found_goes_along_and_is_waived_where_it_counts(dev, tmp_path):
+    """An open finding of dev is one of prod, too; a waiver of dev is none there; mended in dev, it is mended there."""
+    home, _, draft = dev
+    prod, poc = tmp_path / "prod", tmp_path / "poc"
+    place = {"environments": f"prod={prod}"}
+    ann = key_for(prod, "ann@example.com", "operator", environment="prod")
+    command("key", "trust", "dev", home / "release.pub", "--home", prod)
+    poc.mkdir()
+    (poc / "load.py").write_text('PASSWORD = "hunter2-but-longer-9f31"\n')
+    scan = ("scan", poc, "--keep-for", NAME, "--fail-on", "never", "--home", home)
+    command(*scan)
+    print_ = json.loads(command("gate", draft, "--home", home, "--json")[1])["findings"][0]["fingerprint"]
+    more = ("--by", "ann@example.com", "--why", "a drill", "--until", now()[:10])
+    command("waive", draft, print_, *more, "--home", home)
+    up = ("promote", draft[:10], "--to", "prod", "--home", home)
+    printed(*up, key=ann, **place)
+    there = json.loads(command("gate", draft, "--home", prod, "--json")[1])["findings"]
+    assert print_ in {each["fingerprint"] for each in there if not each["kept"]}
+    (poc / "load.py").write_text('"""Nothing to find."""\nassert True\n')
+    command(*scan)
+    printed(*up, key=ann, **place)
+    assert json.loads(command("gate", draft, "--home", prod, "--json")[1])["findings"] == []
+
+
 def test_a_promotion_that_breaks_off_leaves_nothing_half_done(dev, tmp_path):
     """With a blob missing at home nothing of a release is known in prod; mended, the same command brings all of it."""
     home, _, draft = dev

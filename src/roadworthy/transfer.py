@@ -1,4 +1,4 @@
-"""Promotion from one environment to another: the same release, with its signature and evidence, whole or not at all.
+"""Promotion from one environment to another: a release, its signature and evidence, and what scans of its code found.
 
 First the blobs go, under their digests, where they are nothing yet; then all documents in one transaction, in which the
 release becomes known there and asks for approval. A promotion that breaks off leaves blobs that nobody names, and the
@@ -19,20 +19,23 @@ from roadworthy.flows import deployments
 from roadworthy.flows.approvals import APPROVAL
 from roadworthy.flows.deployments import Document, Place, Step
 from roadworthy.flows.evidence import EVIDENCE
+from roadworthy.flows.findings import FINDINGS
 from roadworthy.flows.releases import DOCUMENT, SIGNATURE, checked
 from roadworthy.governance import permit
 from roadworthy.home import Home, now
 from roadworthy.ports import Blobs
 from roadworthy.stores import MemoryStore
 
-KINDS = (DOCUMENT, SIGNATURE, EVIDENCE, APPROVAL)  # what moves
+KINDS = (DOCUMENT, SIGNATURE, EVIDENCE, APPROVAL, FINDINGS)  # what moves
 
 
 def packed(home: Home, digest: str) -> list[Document]:
     """The documents of a release that go along with it."""
     about = [(kind, id, body) for kind in (EVIDENCE, APPROVAL) for id, body in home.store.list(kind)
              if body.get("release") == digest]  # fmt: skip
-    return [*((kind, digest, home.store.get(kind, digest)) for kind in (DOCUMENT, SIGNATURE)), *about]
+    release = home.store.get(DOCUMENT, digest)
+    found = [(FINDINGS, id, body) for id, body in home.store.list(FINDINGS) if body["system"] == release["system"]]
+    return [(DOCUMENT, digest, release), (SIGNATURE, digest, home.store.get(SIGNATURE, digest)), *about, *found]
 
 
 def copy_blobs(home: Home, digest: str, to: Blobs) -> None:
@@ -46,8 +49,8 @@ def receive(home: Home, actor: Actor, documents: Sequence[Document]) -> dict[str
     """Take in a release whose blobs are here, and ask for its approval; durable when it returns.
 
     Nothing is taken on trust: the signature must be of a key that counts here, and every byte and every piece of
-    evidence must match its digest. One that is here already gets what evidence is new. Approvals of elsewhere are kept
-    as what was said there, and are none for this environment. Raises InputError, Denied, Refused.
+    evidence must match its digest. One that is here already gets what evidence is new, and the newest scans. Approvals
+    of elsewhere are kept as what was said there, and are none for this environment. Raises InputError, Denied, Refused.
     """
     kinds = [kind for kind, _, _ in documents]
     if kinds.count(DOCUMENT) != 1 or kinds.count(SIGNATURE) != 1 or not set(kinds) <= set(KINDS):
@@ -59,8 +62,9 @@ def receive(home: Home, actor: Actor, documents: Sequence[Document]) -> dict[str
     for right in ("register", "request"):
         permit(home, actor, right, manifest.system)
     _check(documents, digest, manifest.system)
-    here = {(kind, id) for kind in KINDS for id, _ in home.store.list(kind)}
-    fresh = [(kind, id, body) for kind, id, body in documents if (kind, id) not in here]
+    here = {(kind, id): body for kind in KINDS for id, body in home.store.list(kind)}
+    fresh = [(kind, id, body) for kind, id, body in documents
+             if (kind, id) not in here or (kind == FINDINGS and body["at"] >= here[kind, id]["at"])]  # fmt: skip
     if (DOCUMENT, digest) in here:
         home.store.append([], fresh)
     else:
@@ -77,6 +81,8 @@ def _check(documents: Sequence[Document], digest: str, system: str) -> None:
             raise Refused(f"release {digest[:12]}: its document is another release's")
         if kind in (EVIDENCE, APPROVAL) and body.get("release") != digest:
             raise Refused(f"release {digest[:12]}: {kind} {id[:12]} is about another release")
+        if kind == FINDINGS and (body.get("system") != system or not id.startswith(f"{system}/")):
+            raise Refused(f"release {digest[:12]}: what a scan found is about another system")
         if kind == EVIDENCE and evidence_digest(body) != id:
             raise Refused(f"release {digest[:12]}: evidence {id[:12]} does not match its digest")
 
