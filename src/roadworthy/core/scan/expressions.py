@@ -54,6 +54,10 @@ def _attribute(walk: Walk, node: ast.Attribute, scope: Scope) -> Value:
             return walk.attributes[each, node.attr]
     if node.attr == "index" and base.rows:
         return Value(base.rows, part=("index", ""))
+    if node.attr in {"best_score_", "cv_results_"}:
+        for evaluation in walk.facts.evaluations:
+            if evaluation.method == "search" and evaluation.things & base.objects:
+                evaluation.scores.add(node.attr)
     if node.attr in KEEPS:
         return base
     if node.attr in DROPS or (node.attr.endswith("_") and not node.attr.startswith("_")):
@@ -218,7 +222,11 @@ def _starred(walk: Walk, node: ast.Starred, scope: Scope) -> Value:
     return evaluate(walk, node.value, scope)
 
 
-def _text(_: Walk, node: ast.JoinedStr, __: Scope) -> Value:
+def _text(walk: Walk, node: ast.JoinedStr, scope: Scope) -> Value:
+    """A text with values in it: `print(f"accuracy {model.score(X_test, y_test)}")` judges a model."""
+    for each in node.values:
+        if isinstance(each, ast.FormattedValue):
+            evaluate(walk, each.value, scope)
     return Value(constant=ast.unparse(node))
 
 

@@ -134,7 +134,7 @@ class Facts:
         """Whether a model that was evaluated has no outcome to be right about, or is there to be compared with."""
         kinds = self.kinds(each.things)
         alone = any(fit.alone for fit in self.training_of(each)) and not kinds & NETWORKS
-        return alone or bool(kinds & (UNSUPERVISED | BASELINES))
+        return alone or bool(kinds & UNSUPERVISED) or (bool(kinds) and kinds <= BASELINES)
 
     def related(self, left: frozenset[str], right: frozenset[str]) -> bool:
         """Whether these are one model, or one is made of the other."""

@@ -143,11 +143,21 @@ def call_code(
 
 
 def _give_back(walk: Walk, code: Definition, names: Sequence[str], inner: Scope, scope: Scope) -> None:
-    """What a function changed in place is changed for its caller."""
+    """What a function changed in place is changed for its caller, and a table of the whole program for all."""
     if isinstance(code, ast.FunctionDef | ast.AsyncFunctionDef):
+        program = scope.maps[-1]
+        for name in inner.maps[0].keys() & program.keys() - _assigned(code):
+            if (id(inner.maps[0]), name) in walk.changed:
+                program[name] = inner[name]
         for parameter, name in zip((each.arg for each in code.args.args), names, strict=False):
             if name and (id(inner.maps[0]), parameter) in walk.changed:
                 scope[name] = inner[parameter]
+
+
+def _assigned(code: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    """The names that are a function's own."""
+    names = {node.id for node in ast.walk(code) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return names | {node.arg for node in ast.walk(code) if isinstance(node, ast.arg)}
 
 
 def _bind(

@@ -100,4 +100,11 @@ MODULES = {
     "nn": "torch.nn", "keras": "keras", "sklearn": "sklearn", "sm": "statsmodels.api", "scipy": "scipy", "os": "os",
     "math": "math", "random": "random", "re": "re", "sys": "sys", "json": "json", "time": "time",
 }  # fmt: skip
+# What `from sklearn import *` brings.
+SKLEARN = _named("""
+    base calibration cluster covariance cross_decomposition datasets decomposition discriminant_analysis dummy ensemble
+    feature_extraction feature_selection gaussian_process impute isotonic kernel_ridge linear_model manifold metrics
+    mixture model_selection multiclass multioutput naive_bayes neighbors neural_network pipeline preprocessing svm tree
+    utils
+""")
 NETWORKS = _named("Sequential Model Module Booster Functional ?")

@@ -8,7 +8,7 @@ from dataclasses import replace
 
 from roadworthy.core.scan import calls
 from roadworthy.core.scan.calls import Call
-from roadworthy.core.scan.names import FOLDS
+from roadworthy.core.scan.names import FOLDS, SKLEARN
 from roadworthy.core.scan.store import store
 from roadworthy.core.scan.values import NOTHING, Columns, Value, elements, join
 from roadworthy.core.scan.walk import MOST_STEPS, UNROLLED, Scope, Walk
@@ -61,12 +61,15 @@ def _if(walk: Walk, node: ast.If, scope: Scope) -> None:
     if truth is not None:
         execute(walk, node.body if truth else node.orelse, scope)
         return
-    before = dict(scope.maps[0])
+    before, outer = dict(scope.maps[0]), walk.branches
+    walk.branches = (*outer, (f"if {walk.key(node)}", "then"))
     execute(walk, node.body, scope)
     after = dict(scope.maps[0])
     scope.maps[0].clear()
     scope.maps[0].update(before)
+    walk.branches = (*outer, (f"if {walk.key(node)}", "else"))
     execute(walk, node.orelse, scope)
+    walk.branches = outer
     for name, value in after.items():
         other = scope.maps[0].get(name)
         scope.maps[0][name] = value if other is None or other is value else join(value, other)
@@ -144,6 +147,9 @@ def _import(_: Walk, node: ast.Import, scope: Scope) -> None:
 
 
 def _import_from(_: Walk, node: ast.ImportFrom, scope: Scope) -> None:
+    names = [each.name for each in node.names]
+    if names == ["*"] and node.module == "sklearn":
+        scope.update({name: Value(module=f"sklearn.{name}") for name in SKLEARN})
     for each in node.names:
         scope[each.asname or each.name] = Value(module=f"{node.module or ''}.{each.name}")
 

@@ -16,6 +16,8 @@ def check(subject: Subject) -> Iterator[Hit]:
     facts = subject.facts
     found: dict[int, tuple[str, Sure, int]] = {}
     for each in facts.tests():
+        if each.folds and not each.scores:
+            continue  # a search that is only to choose
         for fit in facts.training_of(each):
             if not met_in_training(each.data, fit.data):
                 _add(facts, found, fit, each)
