@@ -310,6 +310,13 @@ def _next(walk: Walk, call: Call) -> Value:
     return replace(elements(given), rows=walk.fresh(f"next {walk.key(call.node)}")) if given.rows else NOTHING
 
 
+def _labelled(walk: Walk, call: Call) -> Value:
+    """`DMatrix(X, label=y)`: the rows of its data, not those of the labels."""
+    first = merged(call.argument(0, "data"))
+    made = _unknown(walk, call)
+    return replace(made, rows=first.rows) if first.rows else made
+
+
 def _container(walk: Walk, call: Call) -> Value:
     made = _constructed(walk, call)
     return replace(made, rows=frozenset(), learned=frozenset())
@@ -328,6 +335,7 @@ FUNCTIONS: dict[str, Callable[[Walk, Call], Value]] = {
     **dict.fromkeys(("dump", "save_model", "save"), _saved),
     "resample": _resample,
     "next": _next,
+    **dict.fromkeys(("DMatrix", "QuantileDMatrix", "Pool"), _labelled),
     "train": _train,
     **dict.fromkeys(("int", "float"), _number),
     **dict.fromkeys(("where", "clip"), _numpy_where),

@@ -75,6 +75,8 @@ def _subscript(walk: Walk, node: ast.Subscript, scope: Scope) -> Value:
             found = dict(base.items).get(len(base.items) + index.constant)
         if found is not None:
             return found
+    if not base.rows and base.items and all(each.items for _, each in base.items):
+        return elements(base)  # one of several, nobody knows which
     base = base if base.rows or not base.items else merged(base)
     if not base.rows:
         return base
@@ -95,6 +97,8 @@ def _chosen(walk: Walk, node: ast.Subscript, base: Value, by: ast.expr, index: V
         if by.lower is None and by.upper is None and by.step is None:
             return _columns_of(whole, node, base)
         return replace(whole, rows=walk.sliced(base.rows, ast.unparse(by)))
+    if isinstance(by, ast.Subscript) and isinstance(by.slice, ast.Slice) and not index.rows:  # of shuffled positions
+        return replace(whole, rows=walk.sliced(base.rows, ast.unparse(by)[:120]))
     if index.rows and not index.column and not isinstance(by, ast.List) and not isinstance(index.constant, str):
         return replace(whole, rows=walk.sliced(base.rows, ast.unparse(by)[:120]) if located else base.rows)
     if isinstance(by, ast.Name) and (part_of(by.id) or POSITIONS.search(by.id)) and not isinstance(index.constant, str):

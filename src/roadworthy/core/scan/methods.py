@@ -264,8 +264,24 @@ def _put_in(walk: Walk, call: Call) -> Value:
 
 
 def _items(_: Walk, call: Call) -> Value:
-    pairs = tuple((key, Value(items=((0, Value(constant=key)), (1, value)))) for key, value in call.receiver.items)
-    return Value(items=pairs) if pairs else elements(call.receiver)
+    pairs = (Value(items=((0, Value(constant=key)), (1, value))) for key, value in call.receiver.items)
+    return Value(items=tuple(enumerate(pairs))) if call.receiver.items else elements(call.receiver)
+
+
+def _values(walk: Walk, call: Call) -> Value:
+    found = tuple(enumerate(value for _, value in call.receiver.items))
+    return Value(items=found) if found else _of_data(walk, call)
+
+
+def _keys(_: Walk, call: Call) -> Value:
+    return Value(items=tuple((place, Value(constant=key)) for place, (key, _) in enumerate(call.receiver.items)))
+
+
+def _each_row(_: Walk, call: Call) -> Value:
+    """`for place, row in table.iterrows()`: one row at a time, whose mean is no statistic of others."""
+    rows = narrowed(call.receiver.rows, "row", "[each]")
+    row = replace(call.receiver, rows=rows, items=(), columns=None)
+    return Value(items=((None, Value(items=((0, NOTHING), (1, row)))),)) if call.name == "iterrows" else row
 
 
 def _transform_by_name(walk: Walk, call: Call) -> Value:
@@ -345,6 +361,10 @@ METHODS: dict[str, Callable[[Walk, Call], Value]] = {
     "sample": _sample,
     "drop": _drop,
     "items": _items,
+    "keys": _keys,
+    "values": _values,
+    "iterrows": _each_row,
+    "itertuples": _each_row,
     "set_params": _itself,
     "to": _itself,
     "cuda": _itself,

@@ -78,7 +78,8 @@ STATISTICS = _named(
 FILLS = _named("fillna replace where mask clip apply transform map applymap sub div add mul subtract divide")
 READERS = _named("""
     read_csv read_excel read_parquet read_json read_sql read_sql_query read_table read_pickle read_hdf read_feather
-    read_html read_fwf read_stata read_sas loadtxt genfromtxt load imread
+    read_html read_fwf read_stata read_sas loadtxt genfromtxt load imread image_dataset_from_directory
+    text_dataset_from_directory audio_dataset_from_directory timeseries_dataset_from_array
 """)
 PLAIN = _named("""
     len print type range isinstance str int float bool display info describe shape plot hist show nunique unique

@@ -11,7 +11,7 @@ import re
 from dataclasses import dataclass
 
 ONE_EXAMPLE = re.compile(r"made |call [\w.]*(imread|load_img|open|decode|input|get)\(")
-ONE_ROW = re.compile(r"\[-?\d+\]$")
+ONE_ROW = re.compile(r"\[(-?\d+|each)\]$")
 MOST = 24  # paths of one value; data put together from more files than this counts as the first of them
 
 
@@ -41,7 +41,12 @@ def narrowed(rows: Rows, split: str, part: str) -> Rows:
 
 def of_one_example(rows: Rows) -> bool:
     """Whether these are made of something that stands in the program, of one picture, of one row: no set of rows."""
-    return all(ONE_EXAMPLE.match(path.root) or any(ONE_ROW.match(part) for _, part in path.parts) for path in rows)
+    return all(ONE_EXAMPLE.match(path.root) or of_one_row(frozenset({path})) for path in rows)
+
+
+def of_one_row(rows: Rows) -> bool:
+    """Whether these are one row at a time."""
+    return all(any(ONE_ROW.match(part) for _, part in path.parts) for path in rows)
 
 
 def united(*many: Rows) -> Rows:

@@ -10,7 +10,7 @@ from roadworthy.core.scan import calls
 from roadworthy.core.scan.calls import Call
 from roadworthy.core.scan.names import FOLDS, SKLEARN
 from roadworthy.core.scan.store import store
-from roadworthy.core.scan.values import NOTHING, Columns, Value, elements, join
+from roadworthy.core.scan.values import NOTHING, Columns, Value, elements, gone_over, join
 from roadworthy.core.scan.walk import MOST_STEPS, UNROLLED, Scope, Walk
 
 
@@ -99,8 +99,9 @@ def _for(walk: Walk, node: ast.For | ast.AsyncFor, scope: Scope) -> None:
     if walk.facts.kinds(items.objects) & FOLDS and not items.rows:  # as folds were gone over before `split` came
         items = calls.folds(walk, Call(ast.Call(node.iter, [], [], lineno=node.lineno, col_offset=0), "split", [], {}))
     names = [each.id for each in getattr(node.iter, "elts", []) if isinstance(each, ast.Name)]
-    walk.loops = (*walk.loops, loop)
-    known = [value for key, value in items.items if key is not None][:UNROLLED]
+    outer = walk.loops
+    known = gone_over(items, UNROLLED)
+    walk.loops = outer if len(known) == 1 else (*outer, loop)  # over one thing, it is no loop
     for place, item in enumerate(known or [elements(items)]):
         for part in [item.part, *(each.part for _, each in item.items)]:
             if part:
@@ -112,7 +113,7 @@ def _for(walk: Walk, node: ast.For | ast.AsyncFor, scope: Scope) -> None:
             name = names[place] if len(names) == len(known) else item.name
             if name in scope:
                 scope[name] = scope.get(node.target.id, item)
-    walk.loops = walk.loops[:-1]
+    walk.loops = outer
     execute(walk, node.orelse, scope)
 
 

@@ -99,6 +99,13 @@ def elements(value: Value) -> Value:
     return replace(value, items=(), constant=None, column="", name="")
 
 
+def gone_over(value: Value, most: int) -> list[Value]:
+    """What a loop takes of a container, one by one: the keys of a dictionary, the elements of anything else."""
+    if value.items and all(isinstance(key, str) for key, _ in value.items):
+        return [Value(constant=key) for key, _ in value.items if not str(key).startswith("?")][:most]
+    return [each for key, each in value.items if key is not None][:most]
+
+
 def merged(value: Value, depth: int = 4) -> Value:
     """A container and everything in it as one value, lists of lists too."""
     if not value.items:

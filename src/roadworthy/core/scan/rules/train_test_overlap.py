@@ -6,22 +6,22 @@ from collections.abc import Iterator
 
 from roadworthy.core.scan.facts import Evaluation, Fit, all_trained_on
 from roadworthy.core.scan.finding import Hit, Rule
-from roadworthy.core.scan.rows import overlap
+from roadworthy.core.scan.rows import Rows, overlap
 from roadworthy.core.scan.subject import Subject
 
 
 def check(subject: Subject) -> Iterator[Hit]:
     """Each training of a model all of whose evaluations share rows with its training."""
     facts = subject.facts
-    judged: dict[int, list[tuple[Evaluation, list[Fit]]]] = {}
+    judged: dict[tuple[frozenset[str], Rows], list[tuple[Evaluation, list[Fit]]]] = {}
     for each in facts.tests():
         fits = facts.training_of(each)
         if each.folds and not each.scores:
             continue  # a search that is only to choose
         if fits and not facts.unsupervised(each):
-            judged.setdefault(fits[0].order, []).append((each, fits))
+            judged.setdefault((fits[0].things, fits[0].data.rows), []).append((each, fits))
     found: dict[int, tuple[Evaluation, Fit]] = {}
-    folded = [each.things for each in facts.tests() if each.folds and each.method != "search"]
+    folded = [each.things for each in facts.tests() if each.folds and each.scores]
     for pairs in judged.values():
         copied = next(((each, fit) for each, fits in pairs for fit in fits if _copies(each, fit)), None)
         if copied is not None:
