@@ -20,7 +20,7 @@ from roadworthy.core.scan.names import (
     SPLITS,
     STATISTICS,
 )
-from roadworthy.core.scan.rows import narrowed, root, united
+from roadworthy.core.scan.rows import narrowed, overlap, root, united
 from roadworthy.core.scan.values import NOTHING, Columns, Learned, Value, elements, join, joined, merged
 from roadworthy.core.scan.walk import Walk, with_statistics
 
@@ -110,7 +110,8 @@ def _read(walk: Walk, call: Call, given: Value) -> Value:
     """What is read of a file; another path, or a path that was made another way, is another file."""
     paths = "".join(sorted(f" of {path.root}" for path in given.rows))
     made = frozenset({walk.thing(call.node, "?")})
-    return Value(walk.fresh(f"call {_text(walk, call)}{paths}"[:1200]), objects=made, columns=Columns(frozenset()))
+    table = Columns(frozenset()) if call.name.startswith("read_") else None  # `load` gives parts by their names, too
+    return Value(walk.fresh(f"call {_text(walk, call)}{paths}"[:1200]), objects=made, columns=table)
 
 
 def _text(walk: Walk, call: Call) -> str:
@@ -272,6 +273,11 @@ def _train(walk: Walk, call: Call) -> Value:
         return _unknown(walk, call)
     made = frozenset({walk.thing(call.node, "Booster")}) | {each for each in given.objects if each in data.objects}
     walk.fit(made, data, NOTHING, call.node)
+    for name in ("valid_sets", "evals"):
+        pairs = call.keywords.get(name, NOTHING).items
+        watched = merged(Value(items=tuple(each for each in pairs if not overlap(merged(each[1]).rows, data.rows))))
+        if watched.rows:
+            walk.judge(made, watched, call.node, name)
     return Value(objects=frozenset({walk.thing(call.node, "Booster")}))
 
 
@@ -335,7 +341,7 @@ FUNCTIONS: dict[str, Callable[[Walk, Call], Value]] = {
     **dict.fromkeys(("dump", "save_model", "save"), _saved),
     "resample": _resample,
     "next": _next,
-    **dict.fromkeys(("DMatrix", "QuantileDMatrix", "Pool"), _labelled),
+    **dict.fromkeys(("DMatrix", "QuantileDMatrix", "Pool", "Dataset"), _labelled),
     "train": _train,
     **dict.fromkeys(("int", "float"), _number),
     **dict.fromkeys(("where", "clip"), _numpy_where),

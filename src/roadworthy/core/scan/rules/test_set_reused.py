@@ -64,10 +64,17 @@ def _judges(facts: Facts, each: Evaluation) -> bool:
     return not any(all_trained_on(each.data, fit.data) for fit in facts.training_of(each))
 
 
+def _same_rows(one: Evaluation, other: Evaluation) -> bool:
+    """Whether two evaluations share rows, and these are of one split: two splits share some by chance only."""
+    splits = [{name for path in each.data.rows for name, _ in path.parts if name.startswith("split")}
+              for each in (one, other)]  # fmt: skip
+    return overlap(one.data.rows, other.data.rows) and not (splits[0] ^ splits[1] and splits[0] and splits[1])
+
+
 def _again(facts: Facts, each: Evaluation, tests: list[Evaluation]) -> bool:
     """Whether other models were scored on these rows, or this one in a loop that makes models anew or trains on."""
     for other in tests:
-        if other is each or not overlap(other.data.rows, each.data.rows):
+        if other is each or not _same_rows(other, each):
             continue
         if (each.method in WHILE_FITTING) != (other.method in WHILE_FITTING):
             return True
