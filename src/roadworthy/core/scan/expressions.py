@@ -100,7 +100,8 @@ def _chosen(walk: Walk, node: ast.Subscript, base: Value, by: ast.expr, index: V
     if isinstance(by, ast.Subscript) and isinstance(by.slice, ast.Slice) and not index.rows:  # of shuffled positions
         return replace(whole, rows=walk.sliced(base.rows, ast.unparse(by)[:120]))
     if index.rows and not index.column and not isinstance(by, ast.List) and not isinstance(index.constant, str):
-        return replace(whole, rows=walk.sliced(base.rows, ast.unparse(by)[:120]) if located else base.rows)
+        rows = walk.sliced(base.rows, ast.unparse(by)[:120]) if located else base.rows
+        return replace(whole, rows=rows, columns=None)
     if isinstance(by, ast.Name) and (part_of(by.id) or POSITIONS.search(by.id)) and not isinstance(index.constant, str):
         return replace(whole, rows=walk.sliced(base.rows, by.id))
     if isinstance(index.constant, str):
