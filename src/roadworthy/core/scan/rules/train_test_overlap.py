@@ -50,7 +50,7 @@ def _hit(subject: Subject, each: Evaluation, fit: Fit) -> Hit:
         each.line,
         f"the model is judged on {how} that it was trained on ({subject.say(fit.line)})"
         + ("" if copies else ", and on no others"),
-        None if each.scores else "medium",
+        None if copies and each.scores else "medium",  # copies are seen drawn; other rows are traced through many steps
     )
 
 
