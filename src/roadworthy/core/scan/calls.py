@@ -21,7 +21,7 @@ from roadworthy.core.scan.names import (
     STATISTICS,
 )
 from roadworthy.core.scan.rows import narrowed, overlap, root, united
-from roadworthy.core.scan.values import NOTHING, Columns, Learned, Value, elements, join, joined, merged
+from roadworthy.core.scan.values import NOTHING, Columns, Learned, Value, by_text, elements, join, joined, merged
 from roadworthy.core.scan.walk import Walk, with_statistics
 
 # Functions that make another table of one, with a statistic of all its rows in each.
@@ -69,6 +69,8 @@ def function(walk: Walk, call: Call, full: str) -> Value:
         return NOTHING  # arrays are saved, no model
     if known is not None:
         return known(walk, call)
+    if full in {"max", "min"} and call.args and by_text(call.args[0]):
+        return NOTHING  # the best of a dictionary is one of its keys
     if call.name in STATISTICS and call.args and not full.startswith("random"):
         return _statistic(call.given[0], call)
     if (

@@ -63,7 +63,8 @@ SCORES = _named("""
     plot_roc_curve plot_precision_recall_curve
 """)
 PREDICTS = _named("""
-    predict predict_proba predict_classes predict_log_proba decision_function predict_generator predict_on_batch
+    predict predict_proba predict_class predict_classes predict_log_proba decision_function predict_generator
+    predict_on_batch
     evaluate score evaluate_generator test_on_batch
 """)
 SCORING = _named("score evaluate evaluate_generator test_on_batch")

@@ -37,7 +37,11 @@ def _annotated(walk: Walk, node: ast.AnnAssign, scope: Scope) -> None:
 
 
 def _augmented(walk: Walk, node: ast.AugAssign, scope: Scope) -> None:
-    value = calls.both(walk.evaluate(walk, node.target, scope), walk.evaluate(walk, node.value, scope), node)
+    before, more = walk.evaluate(walk, node.target, scope), walk.evaluate(walk, node.value, scope)
+    if isinstance(node.op, ast.Add) and more.items and not before.rows:  # `pairs += [[one, other]]`
+        value = replace(before, items=tuple(enumerate(each for _, each in (*before.items, *more.items)))[:40])
+    else:
+        value = calls.both(before, more, node)
     store(walk, node.target, value, scope)
 
 

@@ -99,9 +99,14 @@ def elements(value: Value) -> Value:
     return replace(value, items=(), constant=None, column="", name="")
 
 
+def by_text(value: Value) -> bool:
+    """Whether it is a dictionary whose keys are texts."""
+    return bool(value.items) and all(isinstance(key, str) for key, _ in value.items)
+
+
 def gone_over(value: Value, most: int) -> list[Value]:
     """What a loop takes of a container, one by one: the keys of a dictionary, the elements of anything else."""
-    if value.items and all(isinstance(key, str) for key, _ in value.items):
+    if by_text(value):
         return [Value(constant=key) for key, _ in value.items if not str(key).startswith("?")][:most]
     return [each for key, each in value.items if key is not None][:most]
 
