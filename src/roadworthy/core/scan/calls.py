@@ -355,7 +355,9 @@ FUNCTIONS: dict[str, Callable[[Walk, Call], Value]] = {
 
 
 def statistic(call: Call) -> Value:
-    """`data.mean()` and its like."""
+    """`data.mean()` and its like; of each hour or of the rows before, it is data again."""
+    if re.search(r"\.(resample|rolling|expanding|ewm)\([^()]*\)(\[[^\]]*\])?\.\w+$", ast.unparse(call.node.func)):
+        return replace(call.receiver, items=(), constant=None)
     return _statistic(call.receiver, call)
 
 

@@ -64,7 +64,8 @@ def _attribute(walk: Walk, node: ast.Attribute, scope: Scope) -> Value:
         return NOTHING
     part = part_of(node.attr)
     rows = narrowed(base.rows, "key", part) if part and not base.column else base.rows
-    return replace(base, rows=rows, column=node.attr if base.columns is not None else "", items=())
+    answers = base.predicts | base.answers_in(node.attr)
+    return replace(base, rows=rows, column=node.attr if base.columns is not None else "", items=(), predicts=answers)
 
 
 def _subscript(walk: Walk, node: ast.Subscript, scope: Scope) -> Value:
@@ -108,7 +109,8 @@ def _chosen(walk: Walk, node: ast.Subscript, base: Value, by: ast.expr, index: V
         part = part_of(index.constant) if base.columns is None and not base.column else ""
         if part and not located:
             return replace(whole, rows=narrowed(base.rows, "key", part))
-        return replace(whole, column=index.constant, columns=None)
+        answers = base.predicts | base.answers_in(index.constant)
+        return replace(whole, column=index.constant, columns=None, predicts=answers)
     if isinstance(index.constant, int) and not isinstance(index.constant, bool) and not walk.loops:
         return replace(whole, rows=walk.sliced(base.rows, f"[{index.constant}]"))
     names = [each.constant for _, each in index.items]
@@ -168,7 +170,9 @@ def _binary(walk: Walk, node: ast.BinOp, scope: Scope) -> Value:
     if left.plain and right.plain and (isinstance(left.constant, str) or isinstance(right.constant, str)):
         return Value(constant=f"{left.constant or ast.unparse(node.left)}{right.constant or ast.unparse(node.right)}")
     if isinstance(node.op, ast.Sub) and bool(left.predicts) != bool(right.predicts) and left.rows and right.rows:
-        walk.score(join(left, right), "-")
+        answers = left if left.predicts else right
+        if not answers.column:  # what a trend in a table leaves over is the next series, no error
+            walk.score(answers, "-")
     return calls.both(merged(left), merged(right), node)
 
 

@@ -84,7 +84,7 @@ READERS = _named("""
 """)
 PLAIN = _named("""
     len print type range isinstance str int float bool display info describe shape plot hist show nunique unique
-    value_counts columns dtypes getattr hasattr format
+    value_counts columns dtypes getattr hasattr format size ndim
 """)
 MASKS = _named("isnull isna notnull notna isin between duplicated contains startswith endswith eq ne lt gt le ge isnan")
 TIMERS = _named("perf_counter time process_time timeit default_timer monotonic perf_counter_ns")

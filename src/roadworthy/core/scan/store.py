@@ -102,7 +102,11 @@ def _with_column(table: Value, value: Value, name: str, target: ast.expr) -> Val
     learned = with_statistics(value, [value], target, "statistic").learned
     rows = table.rows or value.rows  # the first column of an empty table brings its rows
     whole = join(replace(table, rows=rows, columns=None), Value(learned=learned, copies=value.copies))
-    return replace(whole, columns=known, column=table.column, constant=None, name=table.name)
+    answers = {each for each in table.answers if each[0] != name}
+    answers |= {(name, number) for number in value.predicts if name}
+    return replace(
+        whole, columns=known, column=table.column, constant=None, name=table.name, answers=frozenset(answers)
+    )
 
 
 def part_of(name: str) -> str:
