@@ -25,7 +25,11 @@ def check(subject: Subject) -> Iterator[Hit]:
     tests = [each for each in facts.tests() if _judges(facts, each)]
     scored = [each for each in tests if each.scores or each.method in WHILE_FITTING]
     reused = [each for each in scored if _again(facts, each, tests)]
-    if not reused or any(_untouched(facts, each, reused) for each in tests):
+    if not reused:
+        return
+    theirs = {path.root for other in reused for path in other.data.rows}
+    theirs |= {path.root for other in reused for fit in facts.training_of(other) for path in fit.data.rows}
+    if any(_untouched(facts, each, reused, theirs) for each in tests):
         return
     first = reused[0]
     yield Hit(first.line, f"{_how(facts, reused)}, and no rows are kept for the last judgement")
@@ -44,13 +48,14 @@ def _how(facts: Facts, reused: list[Evaluation]) -> str:
     return "a model is scored on the same rows in a loop that trains it"
 
 
-def _untouched(facts: Facts, each: Evaluation, reused: list[Evaluation]) -> bool:
-    """Whether an evaluation, or the answers for somebody else to judge, rest on other rows than were reused."""
+def _untouched(facts: Facts, each: Evaluation, reused: list[Evaluation], theirs: set[str]) -> bool:
+    """Whether an evaluation, or the answers for somebody else to judge, rest on other rows than were reused.
+
+    `theirs` is the data that these evaluations and the models in them come from.
+    """
     if not facts.training_of(each) and not facts.kinds(each.things) <= {"?"}:
         return False  # a network of somebody else's, whose answers are features here
     learned = {path.root for fit in facts.training_of(each) for path in fit.data.rows}
-    theirs = {path.root for other in reused for path in other.data.rows}
-    theirs |= {path.root for other in reused for fit in facts.training_of(other) for path in fit.data.rows}
     if learned and not learned & theirs:
         return False  # another experiment, with data of its own
     return not of_one_example(each.data.rows) and not any(overlap(each.data.rows, other.data.rows) for other in reused)
