@@ -20,8 +20,8 @@ from roadworthy.core.scan.names import (
     SPLITS,
     STATISTICS,
 )
-from roadworthy.core.scan.rows import narrowed, root, united
-from roadworthy.core.scan.values import NOTHING, Columns, Learned, Value, elements, join, joined, merged
+from roadworthy.core.scan.rows import narrowed, overlap, root, united
+from roadworthy.core.scan.values import NOTHING, Columns, Learned, Value, by_text, elements, join, joined, merged
 from roadworthy.core.scan.walk import Walk, with_statistics
 
 # Functions that make another table of one, with a statistic of all its rows in each.
@@ -30,11 +30,13 @@ SCALES = frozenset({"scale", "minmax_scale", "robust_scale", "maxabs_scale", "qu
 PARTITIONS = frozenset({"split", "array_split", "randomSplit", "chunk", "partition", "tensor_split"})
 # Data that stands in the program itself: no table of anybody's.
 MADE = frozenset({"array", "asarray", "reshape"})
+EMPTY_TABLES = frozenset({"DataFrame", "Series"})
 EMPTY = frozenset({"zeros", "ones", "empty", "full", "linspace", "arange", "meshgrid", "zeros_like", "ones_like",
                    "eye", "date_range", "bdate_range", "timedelta_range"})  # fmt: skip
 NO_DATA = re.compile(
     r"(?i)model|pretrained|network|config|estimator|client|session|classifier|tokenizer|optimizer|resnet|vgg"
 )
+MEASURE = re.compile(r"(?i)accuracy|score|metric|report|summary|error|rmse|mape|evaluat|confusion|precision|recall")
 LOSSES = frozenset({"nll_loss", "cross_entropy", "mse_loss", "binary_cross_entropy", "l1_loss"})
 BUILT_IN = frozenset({"dict", "set", "frozenset", "super", "object", "property", "Exception", "ValueError"})
 
@@ -63,15 +65,19 @@ class Call:
 def function(walk: Walk, call: Call, full: str) -> Value:
     """What a function of a library gives."""
     known = FUNCTIONS.get(call.name)
+    if known is _saved and full.startswith("numpy."):
+        return NOTHING  # arrays are saved, no model
     if known is not None:
         return known(walk, call)
+    if full in {"max", "min"} and call.args and by_text(call.args[0]):
+        return NOTHING  # the best of a dictionary is one of its keys
     if call.name in STATISTICS and call.args and not full.startswith("random"):
         return _statistic(call.given[0], call)
     if (
         call.name in PLAIN
         or call.name in BUILT_IN
         or call.name in EMPTY
-        or full.startswith(("numpy.random.", "random."))
+        or full.startswith(("numpy.random.", "random.", "matplotlib."))
     ):
         return NOTHING
     if call.name[:1].isupper() and call.name not in DATA_CLASSES:
@@ -84,6 +90,8 @@ def _unknown(walk: Walk, call: Call) -> Value:
     given = joined(call.given)
     if call.name in LOSSES:
         return given
+    if given.predicts and MEASURE.search(call.name):
+        walk.score(given, call.name)
     if call.name in READERS:
         return _read(walk, call, given)
     if given.rows or given.statistic:
@@ -91,19 +99,23 @@ def _unknown(walk: Walk, call: Call) -> Value:
         return given if given.rows else replace(given, objects=frozenset())
     if given.objects:
         return Value(walk.fresh(f"call {_text(walk, call)}"), objects=given.objects)
+    if call.name in EMPTY_TABLES and not call.args and call.keywords.keys() <= {"columns", "dtype"}:
+        return Value(columns=Columns(frozenset(), all_but=False))  # no rows, until some are put into it
     if call.name in MADE or call.name in DATA_CLASSES:
         return Value(walk.fresh(f"made {_text(walk, call)}"))
     made = frozenset({walk.thing(call.node, "?")})
     if NO_DATA.search(call.name):
         return Value(objects=made)
-    return Value(walk.fresh(f"call {_text(walk, call)}"), objects=made)
+    place = f" at {call.node.lineno}" if walk.loops else ""  # a loop gives its call other things than the next loop
+    return Value(walk.fresh(f"call {_text(walk, call)}{place}"), objects=made)
 
 
 def _read(walk: Walk, call: Call, given: Value) -> Value:
     """What is read of a file; another path, or a path that was made another way, is another file."""
     paths = "".join(sorted(f" of {path.root}" for path in given.rows))
     made = frozenset({walk.thing(call.node, "?")})
-    return Value(walk.fresh(f"call {_text(walk, call)}{paths}"[:400]), objects=made, columns=Columns(frozenset()))
+    table = Columns(frozenset()) if call.name.startswith("read_") else None  # `load` gives parts by their names, too
+    return Value(walk.fresh(f"call {_text(walk, call)}{paths}"[:1200]), objects=made, columns=table)
 
 
 def _text(walk: Walk, call: Call) -> str:
@@ -111,7 +123,7 @@ def _text(walk: Walk, call: Call) -> str:
     values = [*zip(call.node.args, call.args, strict=False), *((each.value, call.keywords.get(each.arg or "", NOTHING))
                                                                for each in call.node.keywords)]  # fmt: skip
     shown = [repr(value.constant) if value.constant is not None else ast.unparse(node) for node, value in values]
-    text = f"{ast.unparse(call.node.func)}({', '.join(shown)})"[:200]
+    text = f"{ast.unparse(call.node.func)}({', '.join(shown)})"[:1000]
     told = all(value.constant is not None for _, value in values)
     return text if told or not walk.calls else f"{text} in {walk.calls[-1]}"
 
@@ -142,6 +154,11 @@ def _statistic(value: Value, call: Call) -> Value:
     if along in {1, -1, "columns"} or not value.rows or value.predicts:
         return replace(value, items=(), column="", constant=None)
     return Value(statistic=value.rows, learned=value.learned)
+
+
+def _number(_: Walk, call: Call) -> Value:
+    """`int(ages.mean())` is still a number of all ages."""
+    return Value(statistic=joined(call.given).statistic)
 
 
 def _numpy_where(_: Walk, call: Call) -> Value:
@@ -202,14 +219,19 @@ def folds(walk: Walk, call: Call) -> Value:
     return Value(items=((None, Value(items=((0, first), (1, Value(part=(name, "test")))))),))
 
 
+def in_folds(walk: Walk, node: ast.Call, things: frozenset[str], data: Value, target: Value, method: str) -> int:
+    """Note that models are fitted and judged fold by fold; gives the number of the evaluation."""
+    name = f"fold {walk.key(node)}"
+    train, test = (replace(data, rows=narrowed(data.rows, name, part)) for part in ("train", "test"))
+    walk.fit(things, train, target, node)
+    return walk.judge(things, test, node, method, folds=True)
+
+
 def _cross_validation(walk: Walk, call: Call) -> Value:
     model, data = call.argument(0, "estimator"), merged(call.argument(1, "X"))
     if not data.rows or not model.objects:
         return NOTHING
-    name = f"fold {walk.key(call.node)}"
-    train, test = (replace(data, rows=narrowed(data.rows, name, part)) for part in ("train", "test"))
-    walk.fit(model.objects, train, call.argument(2, "y"), call.node)
-    number = walk.judge(model.objects, test, call.node, call.name, folds=True)
+    number = in_folds(walk, call.node, model.objects, data, call.argument(2, "y"), call.name)
     scoring = call.keywords.get("scoring", NOTHING).constant
     measure = scoring if isinstance(scoring, str) else "score"
     if call.name == "cross_val_predict":
@@ -255,6 +277,11 @@ def _train(walk: Walk, call: Call) -> Value:
         return _unknown(walk, call)
     made = frozenset({walk.thing(call.node, "Booster")}) | {each for each in given.objects if each in data.objects}
     walk.fit(made, data, NOTHING, call.node)
+    for name in ("valid_sets", "evals"):
+        pairs = call.keywords.get(name, NOTHING).items
+        watched = merged(Value(items=tuple(each for each in pairs if not overlap(merged(each[1]).rows, data.rows))))
+        if watched.rows:
+            walk.judge(made, watched, call.node, name)
     return Value(objects=frozenset({walk.thing(call.node, "Booster")}))
 
 
@@ -293,6 +320,13 @@ def _next(walk: Walk, call: Call) -> Value:
     return replace(elements(given), rows=walk.fresh(f"next {walk.key(call.node)}")) if given.rows else NOTHING
 
 
+def _labelled(walk: Walk, call: Call) -> Value:
+    """`DMatrix(X, label=y)`: the rows of its data, not those of the labels."""
+    first = merged(call.argument(0, "data"))
+    made = _unknown(walk, call)
+    return replace(made, rows=first.rows) if first.rows else made
+
+
 def _container(walk: Walk, call: Call) -> Value:
     made = _constructed(walk, call)
     return replace(made, rows=frozenset(), learned=frozenset())
@@ -311,15 +345,19 @@ FUNCTIONS: dict[str, Callable[[Walk, Call], Value]] = {
     **dict.fromkeys(("dump", "save_model", "save"), _saved),
     "resample": _resample,
     "next": _next,
+    **dict.fromkeys(("DMatrix", "QuantileDMatrix", "Pool", "Dataset"), _labelled),
     "train": _train,
-    "where": _numpy_where,
+    **dict.fromkeys(("int", "float"), _number),
+    **dict.fromkeys(("where", "clip"), _numpy_where),
     "enumerate": _enumerate,
     "zip": _zip,
 }  # fmt: skip
 
 
 def statistic(call: Call) -> Value:
-    """`data.mean()` and its like."""
+    """`data.mean()` and its like; of each hour or of the rows before, it is data again."""
+    if re.search(r"\.(resample|rolling|expanding|ewm)\([^()]*\)(\[[^\]]*\])?\.\w+$", ast.unparse(call.node.func)):
+        return replace(call.receiver, items=(), constant=None)
     return _statistic(call.receiver, call)
 
 

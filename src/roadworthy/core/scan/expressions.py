@@ -54,13 +54,18 @@ def _attribute(walk: Walk, node: ast.Attribute, scope: Scope) -> Value:
             return walk.attributes[each, node.attr]
     if node.attr == "index" and base.rows:
         return Value(base.rows, part=("index", ""))
+    if node.attr in {"best_score_", "cv_results_"}:
+        for evaluation in walk.facts.evaluations:
+            if evaluation.method == "search" and evaluation.things & base.objects:
+                evaluation.scores.add(node.attr)
     if node.attr in KEEPS:
         return base
     if node.attr in DROPS or (node.attr.endswith("_") and not node.attr.startswith("_")):
         return NOTHING
     part = part_of(node.attr)
     rows = narrowed(base.rows, "key", part) if part and not base.column else base.rows
-    return replace(base, rows=rows, column=node.attr if base.columns is not None else "", items=())
+    answers = base.predicts | base.answers_in(node.attr)
+    return replace(base, rows=rows, column=node.attr if base.columns is not None else "", items=(), predicts=answers)
 
 
 def _subscript(walk: Walk, node: ast.Subscript, scope: Scope) -> Value:
@@ -71,6 +76,8 @@ def _subscript(walk: Walk, node: ast.Subscript, scope: Scope) -> Value:
             found = dict(base.items).get(len(base.items) + index.constant)
         if found is not None:
             return found
+    if not base.rows and base.items and all(each.items for _, each in base.items):
+        return elements(base)  # one of several, nobody knows which
     base = base if base.rows or not base.items else merged(base)
     if not base.rows:
         return base
@@ -91,15 +98,19 @@ def _chosen(walk: Walk, node: ast.Subscript, base: Value, by: ast.expr, index: V
         if by.lower is None and by.upper is None and by.step is None:
             return _columns_of(whole, node, base)
         return replace(whole, rows=walk.sliced(base.rows, ast.unparse(by)))
+    if isinstance(by, ast.Subscript) and isinstance(by.slice, ast.Slice) and not index.rows:  # of shuffled positions
+        return replace(whole, rows=walk.sliced(base.rows, ast.unparse(by)[:120]))
     if index.rows and not index.column and not isinstance(by, ast.List) and not isinstance(index.constant, str):
-        return replace(whole, rows=walk.sliced(base.rows, ast.unparse(by)[:120]) if located else base.rows)
+        rows = walk.sliced(base.rows, ast.unparse(by)[:120]) if located else base.rows
+        return replace(whole, rows=rows, columns=None)
     if isinstance(by, ast.Name) and (part_of(by.id) or POSITIONS.search(by.id)) and not isinstance(index.constant, str):
         return replace(whole, rows=walk.sliced(base.rows, by.id))
     if isinstance(index.constant, str):
         part = part_of(index.constant) if base.columns is None and not base.column else ""
         if part and not located:
             return replace(whole, rows=narrowed(base.rows, "key", part))
-        return replace(whole, column=index.constant, columns=None)
+        answers = base.predicts | base.answers_in(index.constant)
+        return replace(whole, column=index.constant, columns=None, predicts=answers)
     if isinstance(index.constant, int) and not isinstance(index.constant, bool) and not walk.loops:
         return replace(whole, rows=walk.sliced(base.rows, f"[{index.constant}]"))
     names = [each.constant for _, each in index.items]
@@ -159,7 +170,9 @@ def _binary(walk: Walk, node: ast.BinOp, scope: Scope) -> Value:
     if left.plain and right.plain and (isinstance(left.constant, str) or isinstance(right.constant, str)):
         return Value(constant=f"{left.constant or ast.unparse(node.left)}{right.constant or ast.unparse(node.right)}")
     if isinstance(node.op, ast.Sub) and bool(left.predicts) != bool(right.predicts) and left.rows and right.rows:
-        walk.score(join(left, right), "-")
+        answers = left if left.predicts else right
+        if not answers.column:  # what a trend in a table leaves over is the next series, no error
+            walk.score(answers, "-")
     return calls.both(merged(left), merged(right), node)
 
 
@@ -218,7 +231,11 @@ def _starred(walk: Walk, node: ast.Starred, scope: Scope) -> Value:
     return evaluate(walk, node.value, scope)
 
 
-def _text(_: Walk, node: ast.JoinedStr, __: Scope) -> Value:
+def _text(walk: Walk, node: ast.JoinedStr, scope: Scope) -> Value:
+    """A text with values in it: `print(f"accuracy {model.score(X_test, y_test)}")` judges a model."""
+    for each in node.values:
+        if isinstance(each, ast.FormattedValue):
+            evaluate(walk, each.value, scope)
     return Value(constant=ast.unparse(node))
 
 

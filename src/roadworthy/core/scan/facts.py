@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
-from roadworthy.core.scan.names import BASELINES, CONTAINERS, HARMLESS, LEARNERS, NETWORKS, UNSUPERVISED
+from roadworthy.core.scan.names import BASELINES, CONTAINERS, HARMLESS, LEARNERS, NETWORKS, SEARCHES, UNSUPERVISED
 from roadworthy.core.scan.rows import NONE, Rows, overlap, united
 from roadworthy.core.scan.values import Value
 
@@ -91,12 +91,13 @@ class Facts:
         """The kinds of these things."""
         return frozenset(self.things[each].kind for each in ids if each in self.things)
 
-    def with_parts(self, ids: frozenset[str]) -> frozenset[str]:
-        """These things and what they are made of."""
+    def with_parts(self, ids: frozenset[str], *, cloned: bool = True) -> frozenset[str]:
+        """These things and what they are made of; a search fits a clone of what it is given."""
         found, ahead = set(ids), list(ids)
         while ahead:
             thing = self.things.get(ahead.pop())
-            fresh = (thing.parts if thing else frozenset()) - found
+            known = thing is not None and (cloned or thing.kind not in SEARCHES)
+            fresh = (thing.parts if thing and known else frozenset()) - found
             found |= fresh
             ahead.extend(fresh)
         return frozenset(found)
@@ -134,11 +135,11 @@ class Facts:
         """Whether a model that was evaluated has no outcome to be right about, or is there to be compared with."""
         kinds = self.kinds(each.things)
         alone = any(fit.alone for fit in self.training_of(each)) and not kinds & NETWORKS
-        return alone or bool(kinds & (UNSUPERVISED | BASELINES))
+        return alone or bool(kinds & UNSUPERVISED) or (bool(kinds) and kinds <= BASELINES)
 
     def related(self, left: frozenset[str], right: frozenset[str]) -> bool:
         """Whether these are one model, or one is made of the other."""
-        return bool(self.with_parts(left) & right or self.with_parts(right) & left)
+        return bool(self.with_parts(left, cloned=False) & right or self.with_parts(right, cloned=False) & left)
 
     def seen(self, ids: frozenset[str]) -> Rows:
         """The rows that these were fitted on."""

@@ -20,8 +20,10 @@ NETWORK = re.compile(r"(?i)model|net|classifier|clf|encoder|decoder|generator|di
 
 def call(walk: Walk, node: ast.Call, scope: Scope) -> Value:
     """A call: of the program's own code, of a method, or of a library's function."""
+    if (places := _positions(walk, node, scope)) is not None:
+        return places
     args = _arguments(walk, node, scope)
-    keywords = {each.arg: walk.evaluate(walk, each.value, scope) for each in node.keywords if each.arg}
+    keywords = {each.arg or "**": walk.evaluate(walk, each.value, scope) for each in node.keywords}
     if isinstance(node.func, ast.Attribute):
         receiver = walk.evaluate(walk, node.func.value, scope)
         if receiver.module:
@@ -30,7 +32,7 @@ def call(walk: Walk, node: ast.Call, scope: Scope) -> Value:
             )
         own = _own_method(walk, receiver, node.func.attr)
         if own is not None:
-            return call_code(walk, own[0], args, keywords, scope, own=own[1])
+            return _own(walk, Call(node, node.func.attr, args, keywords, receiver), own, scope)
         given = args if keywords.get("axis", NOTHING).constant == 1 else _applied(walk, receiver, args, scope)
         result = method(walk, Call(node, node.func.attr, given, keywords, receiver))
         return _kept_in_place(walk, node, result, keywords, scope)
@@ -42,6 +44,22 @@ def call(walk: Walk, node: ast.Call, scope: Scope) -> Value:
         return _called_object(walk, node, callee, args)
     full = callee.module or (node.func.id if isinstance(node.func, ast.Name) else "")
     return calls.function(walk, Call(node, full.rsplit(".", 1)[-1], args, keywords), full)
+
+
+def _positions(walk: Walk, node: ast.Call, scope: Scope) -> Value | None:
+    """`range(len(rows))` and `np.arange(len(rows))` are the positions of these rows, which may be split themselves."""
+    name = node.func.attr if isinstance(node.func, ast.Attribute) else getattr(node.func, "id", "")
+    if name not in {"range", "arange"} or len(node.args) != 1:
+        return None
+    match node.args[0]:
+        case ast.Call(func=ast.Name(id="len"), args=[counted]):
+            pass
+        case ast.Subscript(value=ast.Attribute(value=counted, attr="shape")):
+            pass
+        case _:
+            return None
+    whole = merged(walk.evaluate(walk, counted, scope))
+    return Value(whole.rows, part=("index", "")) if whole.rows else None
 
 
 def _arguments(walk: Walk, node: ast.Call, scope: Scope) -> list[Value]:
@@ -72,6 +90,20 @@ def _own_method(walk: Walk, receiver: Value, name: str) -> tuple[Definition, str
             if isinstance(item, ast.FunctionDef | ast.AsyncFunctionDef) and item.name == name:
                 return item, each
     return None
+
+
+def _own(walk: Walk, call: Call, own: tuple[Definition, str], scope: Scope) -> Value:
+    """A method of the program's own; a class of its own that is fitted and that predicts is a model like any other."""
+    thing = walk.facts.things[own[1]]
+    kind = walk.code[thing.code]
+    names = {item.name for item in getattr(kind, "body", ()) if isinstance(item, ast.FunctionDef)}
+    before = len(walk.facts.fits) + len(walk.facts.evaluations)
+    result = call_code(walk, own[0], call.args, dict(call.keywords), scope, own=own[1])
+    alone = len(walk.facts.fits) + len(walk.facts.evaluations) == before  # no model of a library does it for the class
+    if alone and {"fit", "predict"} <= names and call.name in {"fit", "predict", "score"} and call.args:
+        given = method(walk, replace(call, receiver=Value(objects=frozenset({own[1]}))))
+        return result if call.name == "fit" else given
+    return result
 
 
 def _kept_in_place(walk: Walk, node: ast.Call, result: Value, keywords: dict[str, Value], scope: Scope) -> Value:
@@ -143,11 +175,21 @@ def call_code(
 
 
 def _give_back(walk: Walk, code: Definition, names: Sequence[str], inner: Scope, scope: Scope) -> None:
-    """What a function changed in place is changed for its caller."""
+    """What a function changed in place is changed for its caller, and a table of the whole program for all."""
     if isinstance(code, ast.FunctionDef | ast.AsyncFunctionDef):
+        program = scope.maps[-1]
+        for name in inner.maps[0].keys() & program.keys() - _assigned(code):
+            if (id(inner.maps[0]), name) in walk.changed:
+                program[name] = inner[name]
         for parameter, name in zip((each.arg for each in code.args.args), names, strict=False):
             if name and (id(inner.maps[0]), parameter) in walk.changed:
                 scope[name] = inner[parameter]
+
+
+def _assigned(code: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
+    """The names that are a function's own."""
+    names = {node.id for node in ast.walk(code) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
+    return names | {node.arg for node in ast.walk(code) if isinstance(node, ast.arg)}
 
 
 def _bind(
@@ -160,8 +202,10 @@ def _bind(
         zip(reversed(names), (walk.evaluate(walk, each, inner) for each in reversed(code.args.defaults)), strict=False)
     )
     given = [Value(objects=frozenset({own})), *args] if own and names else list(args)
+    spread = merged(keywords.get("**", NOTHING))  # `predict(**inputs)`: what is in it may be any parameter
     for name in (*names, *(each.arg for each in code.args.kwonlyargs)):
-        inner[name] = defaults.get(name) or Value(walk.fresh(f"parameter {name} of {code.lineno}"), name=name)
+        unknown = spread if spread.rows else Value(walk.fresh(f"parameter {name} of {code.lineno}"), name=name)
+        inner[name] = defaults.get(name, unknown)
     for each, default in zip(code.args.kwonlyargs, code.args.kw_defaults, strict=True):
         if default is not None:
             inner[each.arg] = walk.evaluate(walk, default, inner)

@@ -10,7 +10,8 @@ import warnings
 PYTHON_CELLS = frozenset({"time", "timeit", "capture", "prun", "memit", "mprun", "debug", "snakeviz", "matplotlib"})
 # Line magics that are followed by Python.
 PYTHON_LINES = re.compile(r"^(\s*)%(?:time|timeit|memit|prun)\s+(?:-\w+\s*\d*\s+)*(.*)$")
-_MAGIC = re.compile(r"^(\s*)(?:%|!|\?)")
+# The last ones are magics without their sign, as IPython takes them.
+_MAGIC = re.compile(r"^(\s*)(?:%|!|\?|(?:pip3?|conda) (?:install|uninstall|list|show)\b|cd [\w./~]+$|(?:ls|pwd)$)")
 _ASSIGNED = re.compile(r"^(\s*)([\w.,\[\]'\" ]+?)\s*=\s*[%!].*$")
 _HELP = re.compile(r"^\s*[\w.%*]+\?{1,2}\s*$")
 _PRINT = re.compile(r"^(\s*(?:[\w ,()\[\].=<>!'\"]+:\s*)?)print[ \t]+(?![=(])(.+?)[ \t]*$|^(\s*)print[ \t]*$")
@@ -29,7 +30,7 @@ def plain(text: str) -> str:
     if name and name not in PYTHON_CELLS:
         return "\n" * text.count("\n")
     lines, going_on = [], False
-    for line in text.split("\n"):
+    for line in _unindented(text.split("\n")):
         blank = going_on or bool(re.match(r"\s*%%", line))
         if blank or _MAGIC.match(line) or _HELP.match(line):
             kept = None if blank else PYTHON_LINES.match(line)
@@ -41,6 +42,13 @@ def plain(text: str) -> str:
         else:
             lines.append(line)
     return "\n".join(lines)
+
+
+def _unindented(lines: list[str]) -> list[str]:
+    """The indent of a cell's first line is taken from all lines that have it, as IPython does."""
+    first = next((line for line in lines if line.strip()), "")
+    indent = first[: len(first) - len(first.lstrip())]
+    return [line.removeprefix(indent) for line in lines]
 
 
 def modern(text: str) -> str:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import re
 from collections.abc import Callable
 from dataclasses import replace
 
@@ -19,14 +20,16 @@ from roadworthy.core.scan.names import (
     PREDICTS,
     RESAMPLERS,
     SCORING,
+    SEARCHES,
     STATISTICS,
     TRANSFORMS,
     UNDERSAMPLERS,
 )
-from roadworthy.core.scan.rows import NONE, Rows, root, united
+from roadworthy.core.scan.rows import NONE, Rows, narrowed, root, united
 from roadworthy.core.scan.values import NOTHING, Columns, Learned, Value, elements, join, joined, merged
 from roadworthy.core.scan.walk import Walk, with_statistics
 
+NAMED_TEST = re.compile(r"(?i)test|tst(?![a-z])|holdout")
 CHOOSES = frozenset({"head", "tail", "query", "nlargest", "nsmallest", "skip", "take", "between_time", "filter"})
 KEEPS_COLUMNS = frozenset({
     "copy", "fillna", "reset_index", "sort_values", "dropna", "astype", "drop_duplicates", "head", "tail", "sample",
@@ -55,7 +58,7 @@ def method(walk: Walk, call: Call) -> Value:
     if name in PLAIN:
         return NOTHING
     if name in IN_PLACE:
-        return _put_in(call)
+        return _put_in(walk, call)
     return _of_data(walk, call)
 
 
@@ -91,6 +94,8 @@ def fit(walk: Walk, call: Call) -> Value:
         _note_transformation(walk, things, call, data)
         return call.receiver
     target = call.argument(1, "y")
+    if walk.facts.kinds(walk.facts.with_parts(things)) & SEARCHES:
+        calls.in_folds(walk, call.node, things, data, target, "search")
     alone = len(call.args) == 1 and not {"y", "sample_weight"} & call.keywords.keys()
     walk.fit(things, data, target, call.node, alone=alone)
     _validation(walk, things, call)
@@ -107,9 +112,12 @@ def _see(walk: Walk, things: frozenset[str], rows: Rows, line: int) -> None:
 def _validation(walk: Walk, things: frozenset[str], call: Call) -> None:
     """Data that a fit looks at while it goes on: `validation_data`, `eval_set`."""
     for name in ("validation_data", "eval_set", "valid_sets", "evals"):
-        given = merged(call.keywords.get(name, NOTHING))
+        given = data_of(call.keywords.get(name, NOTHING))
         if given.rows:
-            walk.judge(things, given, call.node, name)
+            number = walk.judge(things, given, call.node, name)
+            text = next(ast.unparse(each.value) for each in call.node.keywords if each.arg == name)
+            if NAMED_TEST.search(text):  # rows for the last judgement, by their name
+                walk.facts.evaluations[number].scores.add(name)
 
 
 def _note_transformation(walk: Walk, things: frozenset[str], call: Call, data: Value) -> None:
@@ -149,7 +157,8 @@ def transform(walk: Walk, call: Call) -> Value:
     seen = walk.facts.seen(things)
     if not walk.facts.learns(things) or not seen:
         return plain
-    lines = [thing.seen_line for each in things if (thing := walk.facts.things.get(each)) is not None]
+    whole = walk.facts.with_parts(things)  # `SelectFromModel(model)` learned when the model did
+    lines = [thing.seen_line for each in whole if (thing := walk.facts.things.get(each)) is not None]
     learned = Learned(max(lines, default=0), ", ".join(sorted(walk.facts.kinds(things))), seen)
     return replace(plain, learned=plain.learned | {learned})
 
@@ -242,9 +251,11 @@ def _texts(value: Value) -> frozenset[str] | None:
     return found if texts and len(texts) == len(found) else None
 
 
-def _put_in(call: Call) -> Value:
-    """A container with one more element, a table with the rows of another."""
+def _put_in(walk: Walk, call: Call) -> Value:
+    """A container with one more element, a table with the rows of another; under a condition, those it holds for."""
     item = call.args[-1] if call.args else NOTHING
+    for condition, holds in walk.branches if walk.loops else ():
+        item = replace(item, rows=narrowed(item.rows, condition, holds))
     if call.receiver.objects:
         return call.receiver
     if call.receiver.rows and not call.receiver.items:
@@ -253,8 +264,24 @@ def _put_in(call: Call) -> Value:
 
 
 def _items(_: Walk, call: Call) -> Value:
-    pairs = tuple((key, Value(items=((0, Value(constant=key)), (1, value)))) for key, value in call.receiver.items)
-    return Value(items=pairs) if pairs else elements(call.receiver)
+    pairs = (Value(items=((0, Value(constant=key)), (1, value))) for key, value in call.receiver.items)
+    return Value(items=tuple(enumerate(pairs))) if call.receiver.items else elements(call.receiver)
+
+
+def _values(walk: Walk, call: Call) -> Value:
+    found = tuple(enumerate(value for _, value in call.receiver.items))
+    return Value(items=found) if found else _of_data(walk, call)
+
+
+def _keys(_: Walk, call: Call) -> Value:
+    return Value(items=tuple((place, Value(constant=key)) for place, (key, _) in enumerate(call.receiver.items)))
+
+
+def _each_row(_: Walk, call: Call) -> Value:
+    """`for place, row in table.iterrows()`: one row at a time, whose mean is no statistic of others."""
+    rows = narrowed(call.receiver.rows, "row", "[each]")
+    row = replace(call.receiver, rows=rows, items=(), columns=None)
+    return Value(items=((None, Value(items=((0, NOTHING), (1, row)))),)) if call.name == "iterrows" else row
 
 
 def _transform_by_name(walk: Walk, call: Call) -> Value:
@@ -299,6 +326,11 @@ def _itself(_: Walk, call: Call) -> Value:
     return call.receiver
 
 
+def _align(_: Walk, call: Call) -> Value:
+    """`train.align(test)`: both tables again, with the same columns."""
+    return Value(items=((0, call.receiver), (1, call.argument(0, "other"))))
+
+
 def _saved(walk: Walk, call: Call) -> Value:
     if call.receiver.objects:
         walk.facts.saved.append((call.receiver.objects, call.node.lineno))
@@ -325,9 +357,14 @@ METHODS: dict[str, Callable[[Walk, Call], Value]] = {
     "split": _split,
     **dict.fromkeys(("save", "save_model", "save_weights", "to_pickle"), _saved),
     "backward": _backward,
+    "align": _align,
     "sample": _sample,
     "drop": _drop,
     "items": _items,
+    "keys": _keys,
+    "values": _values,
+    "iterrows": _each_row,
+    "itertuples": _each_row,
     "set_params": _itself,
     "to": _itself,
     "cuda": _itself,

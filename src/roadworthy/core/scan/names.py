@@ -63,7 +63,8 @@ SCORES = _named("""
     plot_roc_curve plot_precision_recall_curve
 """)
 PREDICTS = _named("""
-    predict predict_proba predict_classes predict_log_proba decision_function predict_generator predict_on_batch
+    predict predict_proba predict_class predict_classes predict_log_proba decision_function predict_generator
+    predict_on_batch
     evaluate score evaluate_generator test_on_batch
 """)
 SCORING = _named("score evaluate evaluate_generator test_on_batch")
@@ -78,11 +79,12 @@ STATISTICS = _named(
 FILLS = _named("fillna replace where mask clip apply transform map applymap sub div add mul subtract divide")
 READERS = _named("""
     read_csv read_excel read_parquet read_json read_sql read_sql_query read_table read_pickle read_hdf read_feather
-    read_html read_fwf read_stata read_sas loadtxt genfromtxt load imread
+    read_html read_fwf read_stata read_sas loadtxt genfromtxt load imread image_dataset_from_directory
+    text_dataset_from_directory audio_dataset_from_directory timeseries_dataset_from_array
 """)
 PLAIN = _named("""
     len print type range isinstance str int float bool display info describe shape plot hist show nunique unique
-    value_counts columns dtypes getattr hasattr format
+    value_counts columns dtypes getattr hasattr format size ndim
 """)
 MASKS = _named("isnull isna notnull notna isin between duplicated contains startswith endswith eq ne lt gt le ge isnan")
 TIMERS = _named("perf_counter time process_time timeit default_timer monotonic perf_counter_ns")
@@ -100,4 +102,11 @@ MODULES = {
     "nn": "torch.nn", "keras": "keras", "sklearn": "sklearn", "sm": "statsmodels.api", "scipy": "scipy", "os": "os",
     "math": "math", "random": "random", "re": "re", "sys": "sys", "json": "json", "time": "time",
 }  # fmt: skip
+# What `from sklearn import *` brings.
+SKLEARN = _named("""
+    base calibration cluster covariance cross_decomposition datasets decomposition discriminant_analysis dummy ensemble
+    feature_extraction feature_selection gaussian_process impute isotonic kernel_ridge linear_model manifold metrics
+    mixture model_selection multiclass multioutput naive_bayes neighbors neural_network pipeline preprocessing svm tree
+    utils
+""")
 NETWORKS = _named("Sequential Model Module Booster Functional ?")

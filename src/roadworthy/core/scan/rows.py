@@ -7,8 +7,11 @@ different parts. Two different slices of the same rows count as disjoint: their 
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 
+ONE_EXAMPLE = re.compile(r"made |call [\w.]*(imread|load_img|open|decode|input|get)\(")
+ONE_ROW = re.compile(r"\[(-?\d+|each)\]$")
 MOST = 24  # paths of one value; data put together from more files than this counts as the first of them
 
 
@@ -34,6 +37,16 @@ def narrowed(rows: Rows, split: str, part: str) -> Rows:
     return frozenset(
         Path(path.root, frozenset({each for each in path.parts if each[0] != split} | {(split, part)})) for path in rows
     )
+
+
+def of_one_example(rows: Rows) -> bool:
+    """Whether these are made of something that stands in the program, of one picture, of one row: no set of rows."""
+    return all(ONE_EXAMPLE.match(path.root) or of_one_row(frozenset({path})) for path in rows)
+
+
+def of_one_row(rows: Rows) -> bool:
+    """Whether these are one row at a time."""
+    return all(any(ONE_ROW.match(part) for _, part in path.parts) for path in rows)
 
 
 def united(*many: Rows) -> Rows:

@@ -8,9 +8,9 @@ from dataclasses import replace
 
 from roadworthy.core.scan import calls
 from roadworthy.core.scan.calls import Call
-from roadworthy.core.scan.names import FOLDS
+from roadworthy.core.scan.names import FOLDS, SKLEARN
 from roadworthy.core.scan.store import store
-from roadworthy.core.scan.values import NOTHING, Columns, Value, elements, join
+from roadworthy.core.scan.values import NOTHING, Columns, Value, elements, gone_over, join
 from roadworthy.core.scan.walk import MOST_STEPS, UNROLLED, Scope, Walk
 
 
@@ -37,7 +37,11 @@ def _annotated(walk: Walk, node: ast.AnnAssign, scope: Scope) -> None:
 
 
 def _augmented(walk: Walk, node: ast.AugAssign, scope: Scope) -> None:
-    value = calls.both(walk.evaluate(walk, node.target, scope), walk.evaluate(walk, node.value, scope), node)
+    before, more = walk.evaluate(walk, node.target, scope), walk.evaluate(walk, node.value, scope)
+    if isinstance(node.op, ast.Add) and more.items and not before.rows:  # `pairs += [[one, other]]`
+        value = replace(before, items=tuple(enumerate(each for _, each in (*before.items, *more.items)))[:40])
+    else:
+        value = calls.both(before, more, node)
     store(walk, node.target, value, scope)
 
 
@@ -61,12 +65,15 @@ def _if(walk: Walk, node: ast.If, scope: Scope) -> None:
     if truth is not None:
         execute(walk, node.body if truth else node.orelse, scope)
         return
-    before = dict(scope.maps[0])
+    before, outer = dict(scope.maps[0]), walk.branches
+    walk.branches = (*outer, (f"if {walk.key(node)}", "then"))
     execute(walk, node.body, scope)
     after = dict(scope.maps[0])
     scope.maps[0].clear()
     scope.maps[0].update(before)
+    walk.branches = (*outer, (f"if {walk.key(node)}", "else"))
     execute(walk, node.orelse, scope)
+    walk.branches = outer
     for name, value in after.items():
         other = scope.maps[0].get(name)
         scope.maps[0][name] = value if other is None or other is value else join(value, other)
@@ -96,8 +103,9 @@ def _for(walk: Walk, node: ast.For | ast.AsyncFor, scope: Scope) -> None:
     if walk.facts.kinds(items.objects) & FOLDS and not items.rows:  # as folds were gone over before `split` came
         items = calls.folds(walk, Call(ast.Call(node.iter, [], [], lineno=node.lineno, col_offset=0), "split", [], {}))
     names = [each.id for each in getattr(node.iter, "elts", []) if isinstance(each, ast.Name)]
-    walk.loops = (*walk.loops, loop)
-    known = [value for key, value in items.items if key is not None][:UNROLLED]
+    outer = walk.loops
+    known = gone_over(items, UNROLLED)
+    walk.loops = outer if len(known) == 1 else (*outer, loop)  # over one thing, it is no loop
     for place, item in enumerate(known or [elements(items)]):
         for part in [item.part, *(each.part for _, each in item.items)]:
             if part:
@@ -109,7 +117,7 @@ def _for(walk: Walk, node: ast.For | ast.AsyncFor, scope: Scope) -> None:
             name = names[place] if len(names) == len(known) else item.name
             if name in scope:
                 scope[name] = scope.get(node.target.id, item)
-    walk.loops = walk.loops[:-1]
+    walk.loops = outer
     execute(walk, node.orelse, scope)
 
 
@@ -144,6 +152,9 @@ def _import(_: Walk, node: ast.Import, scope: Scope) -> None:
 
 
 def _import_from(_: Walk, node: ast.ImportFrom, scope: Scope) -> None:
+    names = [each.name for each in node.names]
+    if names == ["*"] and node.module == "sklearn":
+        scope.update({name: Value(module=f"sklearn.{name}") for name in SKLEARN})
     for each in node.names:
         scope[each.asname or each.name] = Value(module=f"{node.module or ''}.{each.name}")
 

@@ -62,7 +62,8 @@ def part_named(text: str) -> str:
 
 def _attribute(walk: Walk, target: ast.Attribute, value: Value, scope: Scope) -> None:
     base = walk.evaluate(walk, target.value, scope)
-    if base.rows and not base.objects:
+    table = walk.facts.kinds(base.objects) <= {"?"} and (base.columns is not None or bool(value.rows))
+    if base.rows and (table or not base.objects):
         store(walk, target.value, _with_column(base, value, target.attr, target), scope)
         changed(walk, target.value, scope)
         return
@@ -76,7 +77,7 @@ def _subscript(walk: Walk, target: ast.Subscript, value: Value, scope: Scope) ->
     inner = target.value
     if isinstance(inner, ast.Attribute) and inner.attr in {"loc", "iloc", "at", "iat", "ix", "values"}:
         inner = inner.value
-    if not base.rows and not base.objects:
+    if not base.rows and not base.objects and base.columns is None:
         kept = [(key, each) for key, each in base.items if key != index.constant]
         key = index.constant if index.constant is not None else f"?{len(kept)}"
         store(walk, inner, replace(base, items=(*kept, (key, value))[:40], constant=None), scope)
@@ -99,8 +100,13 @@ def _with_column(table: Value, value: Value, name: str, target: ast.expr) -> Val
     if known is not None and name:
         known = Columns(known.names - {name}) if known.all_but else Columns(known.names | {name}, all_but=False)
     learned = with_statistics(value, [value], target, "statistic").learned
-    whole = join(replace(table, columns=None), Value(learned=learned, copies=value.copies, predicts=frozenset()))
-    return replace(whole, columns=known, column=table.column, constant=None, name=table.name)
+    rows = table.rows or value.rows  # the first column of an empty table brings its rows
+    whole = join(replace(table, rows=rows, columns=None), Value(learned=learned, copies=value.copies))
+    answers = {each for each in table.answers if each[0] != name}
+    answers |= {(name, number) for number in value.predicts if name}
+    return replace(
+        whole, columns=known, column=table.column, constant=None, name=table.name, answers=frozenset(answers)
+    )
 
 
 def part_of(name: str) -> str:

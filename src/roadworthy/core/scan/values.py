@@ -38,7 +38,8 @@ class Value:
 
     `rows` it holds data of; `learned` statistics that were mixed into it; `statistic` the rows that it is a number of,
     without being data; `copies` resamplings that may have put one row twice into it; `objects` models and transformers
-    it may be; `predicts` evaluations it is the result of; `items` its elements by place or key, where they are known.
+    it may be; `predicts` evaluations it is the result of; `answers` the columns that hold such results; `items` its
+    elements by place or key, where they are known.
     """
 
     rows: Rows = NONE
@@ -47,6 +48,7 @@ class Value:
     copies: frozenset[str] = frozenset()
     objects: frozenset[str] = frozenset()
     predicts: frozenset[int] = frozenset()
+    answers: frozenset[tuple[str, int]] = frozenset()
     items: tuple[tuple[object, Value], ...] = ()
     part: tuple[str, str] | None = None  # positions of one part of a split, as `KFold.split` gives them
     columns: Columns | None = None
@@ -55,6 +57,10 @@ class Value:
     code: int = -1  # a function or class of the program, by its number
     name: str = ""  # the variable it was last read from
     module: str = ""  # an imported module or name, in full
+
+    def answers_in(self, column: str) -> frozenset[int]:
+        """The evaluations whose results a column holds."""
+        return frozenset(number for name, number in self.answers if name == column)
 
     @property
     def plain(self) -> bool:
@@ -78,6 +84,7 @@ def join(left: Value, right: Value) -> Value:
         left.copies | right.copies,
         left.objects | right.objects,
         left.predicts | right.predicts,
+        left.answers | right.answers,
         _items(left.items, right.items),
         left.part or right.part,
         left.columns if left.columns == right.columns else None,
@@ -97,6 +104,18 @@ def elements(value: Value) -> Value:
     if value.items:
         return joined(each for _, each in value.items)
     return replace(value, items=(), constant=None, column="", name="")
+
+
+def by_text(value: Value) -> bool:
+    """Whether it is a dictionary whose keys are texts."""
+    return bool(value.items) and all(isinstance(key, str) for key, _ in value.items)
+
+
+def gone_over(value: Value, most: int) -> list[Value]:
+    """What a loop takes of a container, one by one: the keys of a dictionary, the elements of anything else."""
+    if by_text(value):
+        return [Value(constant=key) for key, _ in value.items if not str(key).startswith("?")][:most]
+    return [each for key, each in value.items if key is not None][:most]
 
 
 def merged(value: Value, depth: int = 4) -> Value:

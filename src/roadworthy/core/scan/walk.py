@@ -33,6 +33,7 @@ class Walk:
     entered: set[int] = field(default_factory=set)  # the nodes of functions that were followed
     loops: tuple[str, ...] = ()
     calls: tuple[str, ...] = ()
+    branches: tuple[tuple[str, str], ...] = ()  # the conditions that something stands under, and whether they hold
     steps: int = 0
     order: int = 0
     attributes: dict[tuple[str, str], Value] = field(default_factory=dict)

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from roadworthy.core.scan.facts import met_in_training
 from roadworthy.core.scan.finding import Hit, Rule, Sure
-from roadworthy.core.scan.rows import overlap
+from roadworthy.core.scan.rows import of_one_example, overlap
 from roadworthy.core.scan.rules.preprocessing_before_split import fitted
 from roadworthy.core.scan.subject import Subject
 
@@ -20,7 +20,7 @@ def check(subject: Subject) -> Iterator[Hit]:
             if each.folds or met_in_training(each.data, fit.data):
                 continue
             for learned in each.data.learned - fit.data.learned:
-                if overlap(learned.rows, each.data.rows):
+                if overlap(learned.rows, each.data.rows) and not of_one_example(learned.rows):
                     found.setdefault(learned.line, (learned.what, "high" if each.scores else "medium"))
     for line, (what, sure) in sorted(found.items()):
         yield Hit(line, f"{fitted(what)} the test rows themselves", sure)

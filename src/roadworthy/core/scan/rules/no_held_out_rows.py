@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from roadworthy.core.scan.finding import Hit, Rule
-from roadworthy.core.scan.names import SEARCHES, UNSUPERVISED
+from roadworthy.core.scan.names import LEARNERS, SEARCHES, UNSUPERVISED
 from roadworthy.core.scan.subject import Subject
 
 
@@ -19,7 +19,8 @@ def check(subject: Subject) -> Iterator[Hit]:
         return
     for fit in facts.fits:
         kinds = facts.kinds(facts.with_parts(fit.things))
-        if fit.target.rows and not kinds & (UNSUPERVISED | SEARCHES):
+        selects = bool(facts.kinds(fit.things) & LEARNERS)
+        if fit.target.rows and not selects and not kinds & (UNSUPERVISED | SEARCHES):
             yield Hit(fit.line, "the model is trained on all rows, and nothing here judges it")
             return
 

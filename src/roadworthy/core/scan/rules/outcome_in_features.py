@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from roadworthy.core.scan.finding import Hit, Rule
-from roadworthy.core.scan.names import CONTAINERS, UNSUPERVISED
+from roadworthy.core.scan.names import CONTAINERS, DATA_CLASSES, UNSUPERVISED
 from roadworthy.core.scan.subject import Subject
 
 
@@ -15,7 +15,7 @@ def check(subject: Subject) -> Iterator[Hit]:
     seen = set()
     for fit in facts.fits:
         kinds = facts.kinds(facts.with_parts(fit.things))
-        if kinds & (UNSUPERVISED | CONTAINERS) or fit.line in seen:
+        if kinds & (UNSUPERVISED | CONTAINERS | DATA_CLASSES) or fit.line in seen:
             continue  # a pipeline may choose its columns itself
         name, columns = fit.target.column, fit.data.columns
         same = {path.root for path in fit.target.rows} == {path.root for path in fit.data.rows}

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from roadworthy.core.scan.facts import Evaluation, Facts, Fit, met_in_training
 from roadworthy.core.scan.finding import Hit, Rule, Sure
 from roadworthy.core.scan.names import CONTAINERS
-from roadworthy.core.scan.rows import Rows, overlap
+from roadworthy.core.scan.rows import Rows, of_one_row, overlap
 from roadworthy.core.scan.subject import Subject
 
 
@@ -16,6 +16,8 @@ def check(subject: Subject) -> Iterator[Hit]:
     facts = subject.facts
     found: dict[int, tuple[str, Sure, int]] = {}
     for each in facts.tests():
+        if each.folds and not each.scores:
+            continue  # a search that is only to choose
         for fit in facts.training_of(each):
             if not met_in_training(each.data, fit.data):
                 _add(facts, found, fit, each)
@@ -32,12 +34,17 @@ def fitted(what: str) -> str:
 
 def _inside_training(facts: Facts, rows: Rows) -> bool:
     """Whether rows are the training part of a split, and models are judged on the other part too: that is untouched."""
-    split_off = all(any(name.startswith(("split", "fold", "unpack", "key")) for name, _ in path.parts) for path in rows)
-    return split_off and any(not overlap(rows, each.data.rows) and not each.folds for each in facts.tests())
+    parts = ("split", "fold", "unpack", "key")
+    split_off = all(any(name.startswith(parts) for name, _ in path.parts) for path in rows)
+    roots = {path.root for path in rows}
+    others = (each.data.rows for each in facts.tests() if not each.folds)
+    return split_off and any(roots & {path.root for path in other} and not overlap(rows, other) for other in others)
 
 
 def _add(facts: Facts, found: dict[int, tuple[str, Sure, int]], fit: Fit, each: Evaluation) -> None:
     for learned in fit.data.learned:
+        if of_one_row(learned.rows):
+            continue
         if overlap(learned.rows, each.data.rows) and not _inside_training(facts, learned.rows):
             sure: Sure = "high" if each.scores and not each.folds else "medium"
             if learned.line not in found or sure == "high":

@@ -25,7 +25,8 @@ NAMED = re.compile(
     r"\s*[=:]\s*(?P<quote>['\"])(?P<value>[^'\"\s]{8,})(?P=quote)"
 )
 EMPTY = re.compile(r"(?i)your|example|change|placeholder|dummy|test|sample|secret$|password|xxx|\*\*|\.\.\.|<|>|\{|"
-                   r"%s|env|replace|insert|none|null|token|key$|enter|fake|foo|abc|1234")  # fmt: skip
+                   r"%s|env|replace|insert|none|null|token|key$|enter|fake|foo|abc|1234|^pass$|"
+                   r"senha|passwort|contrase|clave|mot_?de_?passe")  # fmt: skip
 
 
 def check(subject: Subject) -> Iterator[Hit]:

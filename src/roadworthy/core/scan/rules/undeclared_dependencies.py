@@ -47,11 +47,25 @@ def _used(folder: Folder, own: set[str]) -> dict[str, tuple[str, int]]:
 
 
 def _imports(subject: Subject) -> Iterator[tuple[str, int]]:
+    spared = {id(inner) for node in subject.document.nodes if isinstance(node, ast.Try) and _optional(node)
+              for statement in node.body for inner in ast.walk(statement)}  # fmt: skip
     for node in subject.document.nodes:
+        if id(node) in spared:
+            continue
         if isinstance(node, ast.Import):
             yield from ((each.name.split(".")[0], node.lineno) for each in node.names)
         elif isinstance(node, ast.ImportFrom) and not node.level and node.module:
             yield node.module.split(".")[0], node.lineno
+
+
+def _optional(node: ast.Try) -> bool:
+    """Whether the program goes on where an import fails."""
+    for handler in node.handlers:
+        names = {each.id for each in ast.walk(handler.type) if isinstance(each, ast.Name)} if handler.type else {""}
+        stops = any(isinstance(each, ast.Raise) for statement in handler.body for each in ast.walk(statement))
+        if names & {"ImportError", "ModuleNotFoundError", "Exception", ""} and not stops:
+            return True
+    return False
 
 
 def _plain(name: str) -> str:

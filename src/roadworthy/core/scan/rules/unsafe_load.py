@@ -30,10 +30,13 @@ def across(folder: Folder) -> Iterator[Hit]:
     for subject in folder.python:
         fetched = any(name.endswith(DOWNLOADS) for name, _ in subject.calls)
         fetched |= any(re.match(r"\s*!\s*(wget|curl|gdown)", line) for line in subject.document.lines)
+        opened = {item.optional_vars.id for node in subject.document.nodes if isinstance(node, ast.With)
+                  for item in node.items if isinstance(item.optional_vars, ast.Name)}  # fmt: skip
+        own = {path for name, node in subject.calls if _writes(name) for path in _paths(node)} - opened
         for name, node in subject.calls:
             if name not in LOADS or _safe(name, node):
                 continue
-            if not _names(subject, node) & written:
+            if not _names(subject, node) & written and not _paths(node) & own:
                 where = "from outside" if fetched else "that this folder does not write"
                 found = f"{name} of a file {where}: it may run any code"
                 yield Hit(node.lineno, found, "high" if fetched else "medium", subject.document.path)
@@ -59,10 +62,18 @@ def _names(subject: Subject, node: ast.Call) -> set[str]:
     return {text.replace("\\", "/").rsplit("/", 1)[-1] for text in texts}
 
 
+def _paths(node: ast.Call) -> set[str]:
+    """The variables that a call is given: `joblib.dump(model, path)` and `joblib.load(path)` share one."""
+    given = [*node.args, *(each.value for each in node.keywords)]
+    return {ast.unparse(each) for each in given if isinstance(each, ast.Name | ast.Attribute | ast.Subscript)}
+
+
+def _writes(name: str) -> bool:
+    return name.rsplit(".", 1)[-1] in {"dump", "dumps", "save", "to_pickle"}
+
+
 def _written(subject: Subject) -> Iterator[str]:
-    lines = {
-        node.lineno for name, node in subject.calls if name.rsplit(".", 1)[-1] in {"dump", "dumps", "save", "to_pickle"}
-    }
+    lines = {node.lineno for name, node in subject.calls if _writes(name)}
     yield from (text for line, text in subject.texts if any(abs(line - each) <= 2 for each in lines))
 
 
