@@ -188,8 +188,9 @@ def _give_back(walk: Walk, code: Definition, names: Sequence[str], inner: Scope,
 
 def _assigned(code: ast.FunctionDef | ast.AsyncFunctionDef) -> set[str]:
     """The names that are a function's own."""
-    names = {node.id for node in ast.walk(code) if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)}
-    return names | {node.arg for node in ast.walk(code) if isinstance(node, ast.arg)}
+    stored = (node for node in ast.walk(code) if isinstance(node, ast.arg | ast.Name))
+    return {node.arg if isinstance(node, ast.arg) else node.id
+            for node in stored if isinstance(node, ast.arg) or isinstance(node.ctx, ast.Store)}  # fmt: skip
 
 
 def _bind(
