@@ -139,8 +139,10 @@ def show_responses(responses: list[dict[str, Any]]) -> None:
 
 def _came(response: dict[str, Any]) -> str:
     """What came of a response; of one that tightened, until when."""
-    until = response.get("until")
-    return str(response["result"]) + (f", until {until[:10]}" if until else "")
+    result, until = response["result"], response.get("until")
+    if not isinstance(result, str):
+        return f"{result['true']} true of {result['drawn']} drawn from {result['of']:,}"
+    return result + (f", until {until[:10]}" if until else "")
 
 
 def show_changes(changes: list[dict[str, Any]]) -> None:

@@ -17,22 +17,25 @@ from typing import Any
 
 import numpy as np
 
-from roadworthy.core import record
-from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints, concat, text
+from roadworthy.core.batch import Bools, Column, Floats, Ints, concat
 from roadworthy.core.draws import uniform
 from roadworthy.core.policy import best_action, shadow_price
 from roadworthy.core.review import Case, Queue
 from roadworthy.core.running import RunningViews
 from roadworthy.core.system import DAY, System
-from roadworthy.core.watch.answers import ROLLBACK, Answer
+from roadworthy.core.watch.answers import ROLLBACK, SAMPLE, Answer
+from roadworthy.core.weights import MOST
 from roadworthy.errors import InputError, RoadworthyError
-from roadworthy.flows.decide import Desk, Taken, as_it_came
+from roadworthy.flows.decide import Desk, Taken, as_it_came, iso
 from roadworthy.flows.declare import Project
+from roadworthy.flows.rehearse_diary import Diary, diary_of
 from roadworthy.flows.rehearse_release import guard, may_replace
-from roadworthy.flows.rehearse_respond import Responder, Response, nobodys, obey, tighten
+from roadworthy.flows.rehearse_respond import Response, nobodys, obey, tighten
 from roadworthy.flows.rehearse_retrain import Learning
 from roadworthy.flows.rehearse_rollout import Rollout, begin, challenged, decided, give_up, look, observe
-from roadworthy.flows.rehearse_watch import Tick, Watcher, watch
+from roadworthy.flows.rehearse_sample import drawn, sampled, seen_by
+from roadworthy.flows.rehearse_sample import found as found_in
+from roadworthy.flows.rehearse_watch import Tick, watch
 from roadworthy.flows.releases import SHORT, Draft, rule_release
 from roadworthy.flows.retrain import lost
 from roadworthy.flows.rollout_ab import Decided
@@ -51,34 +54,6 @@ PLANTED = 2  # the rollout that a fault is planted in: the first one is over the
 NOTHING: dict[str, Any] = {"released": False, "why": "", "digest": None, "kind": None, "evidence": {}}
 
 Trainer = Callable[[Examples, int, Draft], Future[Draft]]  # (examples, known until, what it would replace)
-
-
-@dataclass(slots=True)
-class Diary:
-    """What has happened so far. Arrays have shape (rows,), in arrival order."""
-
-    action: Column  # as decided; None for a row that was not
-    final: Column  # after review; None while a case is open
-    draw: Floats  # of cases: a reviewer is right if it lies under their accuracy
-    probability: Floats
-    propensity: Floats  # the chance that the outcome could be seen
-    by_release: Ints  # the position in `releases` of the release that decided; -1: a challenger, or nobody
-    worked: list[tuple[int, int]] = field(default_factory=list)  # (row, time of the verdict)
-    expired: list[int] = field(default_factory=list)
-    expired_a_day: list[int] = field(default_factory=list)
-    worked_a_day: list[int] = field(default_factory=list)
-    facts: list[tuple[Ints, Batch]] = field(default_factory=list)  # rows, and the facts they were decided on
-    gains: list[Floats] = field(default_factory=list)  # what reviews would have been worth, an array a day
-    prices: list[float] = field(default_factory=list)  # of a review, a day
-    trainings: list[dict[str, Any]] = field(default_factory=list)
-    releases: list[tuple[int, Draft]] = field(default_factory=list)  # (from when, what)
-    rollouts: list[Rollout] = field(default_factory=list)
-    watcher: Watcher = field(default_factory=Watcher)
-    responder: Responder = field(default_factory=Responder)
-    changes: list[dict[str, Any]] = field(default_factory=list)  # noticed, where the system declares `retrain`
-    rejections: int = 0
-    repeats: int = 0
-    digest: record.LogDigest = field(default_factory=record.LogDigest)
 
 
 @dataclass(slots=True)
@@ -131,7 +106,7 @@ class Rehearsal:
         gains: list[Floats] = [np.empty(0)]
         obey(self.desk, halted=self.diary.responder.halted)
         while start < stop:
-            end = min(start + self.batch, stop, before_outcomes(self.world, start, stop))
+            end = min(start + self.batch, stop, self.world.before_outcomes(start, stop))
             rows = self.world.rows.take(slice(start, end))
             taken = self.desk.take(rows, {}, partial(as_it_came, rows))
             gains.append(self._note(taken, start + taken.new))
@@ -203,6 +178,18 @@ class Rehearsal:
             shown |= actions == action
         return shown
 
+    def outcomes(self, rows: Ints, now: int) -> tuple[Bools, Floats]:
+        """Whether the outcome of each row may be seen, by its action or in a sample, and what is known of it."""
+        settled = np.fromiter((final is not None for final in self.diary.final[rows]), np.bool_, len(rows))
+        found = found_in(self.diary.responder.samples, rows, now)
+        shown = self.shown(rows)
+        looked = ~shown & ~np.isnan(found)
+        return (shown & settled) | looked, np.where(looked, found, self.world.labels(rows, now))
+
+    def labels(self, rows: Ints, now: int) -> Floats:
+        """What may be learned of the outcomes of rows; NaN where nothing may."""
+        return np.where(*self.outcomes(rows, now), np.nan)
+
     def _training_due(self, days: int, now: int) -> bool:
         if not self.retrain and len(self.diary.releases) > 1:
             return False
@@ -223,7 +210,7 @@ class Rehearsal:
         while self.spans and self.spans[0][2] + settled <= now:
             start, stop, end = self.spans.popleft()
             rows = np.arange(start, stop)
-            label = np.where(self.shown(rows), self.world.labels(rows, now), np.nan)
+            label = self.labels(rows, now)
             self.true.append((end, float(np.nansum(label / np.maximum(self.diary.propensity[rows], 1e-6)))))
             mine = self.diary.by_release[rows] == len(self.diary.releases) - 1
             if learning is not None and mine.any():
@@ -241,7 +228,7 @@ class Rehearsal:
         before.pop(learning.draft.release.digest, None)
         if not before:
             return
-        found = learning.best_before(list(before.values())[-KEPT:], self._examples(now, learning.account.since))
+        found = learning.best_before(list(before.values())[-KEPT:], examples(self, now, learning.account.since))
         if found is not None:
             draft, why = found
             log = {**NOTHING, "at": now, "digest": draft.release.digest, "kind": draft.release.manifest.kind,
@@ -253,11 +240,11 @@ class Rehearsal:
     def _train(self, now: int) -> None:
         """Begin to train on what is known now; the operation goes on meanwhile."""
         try:
-            examples = self._examples(now)
+            known = examples(self, now)
         except InputError as error:
             self.diary.trainings.append({**NOTHING, "at": now, "why": str(error)})
         else:
-            self.begun.append((now, self.trainer(examples, now, self.diary.releases[-1][1])))
+            self.begun.append((now, self.trainer(known, now, self.diary.releases[-1][1])))
             if self.learning is not None:
                 self.learning.begins(now)
 
@@ -322,8 +309,8 @@ class Rehearsal:
             return
 
         def outcomes(rows: Ints) -> tuple[Bools, Floats, Floats]:
-            settled = np.fromiter((final is not None for final in self.diary.final[rows]), np.bool_, len(rows))
-            return self.shown(rows) & settled, self.diary.propensity[rows], self.world.labels(rows, now)
+            seen, label = self.outcomes(rows, now)
+            return seen, self.diary.propensity[rows], label
 
         look(rollout, self.desk, now, outcomes, self.log, self.world.rows.take)
         if not rollout.running:
@@ -348,19 +335,21 @@ class Rehearsal:
                 log |= {"released": released, "why": log["why"] if released else f"{end}: {rollout.standing.why}"}
                 break
 
-    def _examples(self, now: int, since: int | None = None) -> Examples:
-        """The decided rows with the facts they were decided on, and what is known and revealed of their outcomes."""
-        plan, lag = self.project.system.training, self.project.system.outcome.matures
-        since = now - 3 * lag - plan.test - plan.calibrate - plan.window if since is None else since
-        used = [(rows, facts) for rows, facts in self.diary.facts if len(rows) and self.world.at[rows].max() > since]
-        if not used:
-            raise InputError("nothing has been decided that could be learned from")
-        rows = np.concatenate([rows for rows, _ in used])
-        settled = np.fromiter((final is not None for final in self.diary.final[rows]), np.bool_, len(rows))
-        labels = np.where(self.shown(rows) & settled, self.world.labels(rows, now), np.nan)
-        stands_for = np.rint(1 / np.where(self.diary.propensity[rows] > 0, self.diary.propensity[rows], 1.0))
-        facts = concat([facts for _, facts in used])
-        return Examples(self.world.rows.take(rows), facts, self.world.at[rows], labels, stands_for.astype(np.int64))
+
+def examples(rehearsal: Rehearsal, now: int, since: int | None = None) -> Examples:
+    """The decided rows with the facts they were decided on, and what is known and revealed of their outcomes."""
+    diary, world, system = rehearsal.diary, rehearsal.world, rehearsal.project.system
+    plan, lag = system.training, system.outcome.matures
+    since = now - 3 * lag - plan.test - plan.calibrate - plan.window if since is None else since
+    used = [(rows, facts) for rows, facts in diary.facts if len(rows) and world.at[rows].max() > since]
+    if not used:
+        raise InputError("nothing has been decided that could be learned from")
+    rows, propensity = np.concatenate([rows for rows, _ in used]), diary.propensity
+    stands_for = np.rint(1 / np.where(propensity[rows] > 0, propensity[rows], 1.0))
+    if diary.responder.samples:
+        stands_for = np.minimum(stands_for, MOST)
+    facts, labels = concat([facts for _, facts in used]), rehearsal.labels(rows, now)
+    return Examples(world.rows.take(rows), facts, world.at[rows], labels, stands_for.astype(np.int64))
 
 
 def _watch(rehearsal: Rehearsal, now: int) -> None:
@@ -370,12 +359,9 @@ def _watch(rehearsal: Rehearsal, now: int) -> None:
         diary.responder.lift(system, rehearsal.desk.store, now)
         return
 
-    def labels(rows: Ints) -> Floats:
-        settled = np.fromiter((final is not None for final in diary.final[rows]), np.bool_, len(rows))
-        return np.where(rehearsal.shown(rows) & settled, rehearsal.world.labels(rows, now), np.nan)
-
     found = watch(diary.watcher, Tick(
-        now, rehearsal.world, diary.action, diary.final, diary.probability, diary.propensity, diary.by_release, labels,
+        now, rehearsal.world, diary.action, diary.final, diary.probability, diary.propensity, diary.by_release,
+        lambda rows: rehearsal.labels(rows, now),
         rehearsal.desk.release, len(diary.releases) - 1, rehearsal.project.contracts["input"],
         usual_metrics(diary.releases[-1][1].evidence.get("metrics", {})), diary.rejections - rehearsal.rejected,
         (diary.worked_a_day[-1], diary.expired_a_day[-1]) if diary.worked_a_day else None,
@@ -390,9 +376,12 @@ def _watch(rehearsal: Rehearsal, now: int) -> None:
 
 def _answered(rehearsal: Rehearsal, due: Answer, now: int) -> Any:
     """Do what is declared; returns what came of it. What fails says so, as live."""
-    store, system = rehearsal.desk.store, rehearsal.project.system.name
     try:
-        return _rolled_back(rehearsal, now) if due.what == ROLLBACK else tighten(store, system, due, now)
+        if due.what == ROLLBACK:
+            return _rolled_back(rehearsal, now)
+        if due.what == SAMPLE:
+            return _sampled(rehearsal, now)
+        return tighten(rehearsal.desk.store, rehearsal.project.system.name, due, now)
     except RoadworthyError as error:
         return f"failed: {error}"
 
@@ -409,18 +398,26 @@ def _rolled_back(rehearsal: Rehearsal, now: int) -> str:
     return f"release {draft.release.digest[:SHORT]} decides again"
 
 
+def _sampled(rehearsal: Rehearsal, now: int) -> dict[str, Any]:
+    """People look at some decisions whose outcome is not known. Raises NotFound and InputError."""
+    diary, world, system = rehearsal.diary, rehearsal.world, rehearsal.project.system
+    samples, rows = diary.responder.samples, np.flatnonzero(diary.action != None)  # noqa: E711  elementwise
+    waiting = rows[np.isnan(rehearsal.labels(rows, now)) & ~drawn(samples, rows)]
+    sample = sampled(system, world, rehearsal.queue, waiting, f"{system.name}/{iso(now)}", rehearsal.seed)
+    samples.append(sample)
+    hidden = ~rehearsal.shown(sample.rows)
+    seen, nothing = sample.rows[hidden], np.full(int(hidden.sum()), np.nan)
+    rehearsal.desk.views.learn(
+        world.rows.take(seen), world.at[seen], sample.known[hidden], sample.verdict[hidden], nothing
+    )
+    weighed = rows[diary.propensity[rows] < 1]
+    diary.propensity[weighed] = seen_by(diary.propensity[weighed], sample)
+    return sample.plain()
+
+
 def has_tests(system: System) -> bool:
     """Whether a rollout has an A/B test, which looks back at what was decided before it."""
     return system.rollout is not None and any(step.kind == "ab" for step in system.rollout.steps)
-
-
-def before_outcomes(world: World, start: int, stop: int) -> int:
-    """The end of the longest batch from `start` none of whose rows' outcomes is known within it."""
-    has = world.first[start + 1 : stop + 1] > world.first[start:stop]
-    if not has.any():
-        return stop
-    soonest = int(world.version_known[world.first[start:stop][has]].min())
-    return max(start + 1, int(np.searchsorted(world.known, soonest, side="left")))
 
 
 def reprice(system: System, diary: Diary, desk: Desk) -> None:
@@ -477,15 +474,7 @@ def rehearse(  # noqa: PLR0913  a world, and how to run it
         raise InputError("there is no history to rehearse", hint="the input source holds no row")
     today = rule_release(project)
     start = int(world.known[0]) // DAY * DAY
-    diary = Diary(
-        action=text([None] * rows),
-        final=text([None] * rows),
-        draw=np.full(rows, np.nan),
-        probability=np.full(rows, np.nan),
-        propensity=np.zeros(rows),
-        by_release=np.full(rows, -1),
-        releases=[(start, today)],
-    )
+    diary = diary_of(rows, (start, today))
     views = views or RunningViews(project.views, today.release.quanta())
     desk = Desk(today.release, store, views, b"rehearsal", lambda: 0.0)
     queue = Queue(project.system.reviewers, start) if project.system.reviewers else None

@@ -12,17 +12,18 @@ from typing import Any
 
 import numpy as np
 
-from roadworthy.core.batch import Batch, Bools
+from roadworthy.core.batch import Batch, Bools, Ints
 from roadworthy.core.decide import HALTED, STOPPED, Work
 from roadworthy.core.decide import decide as decide_rows
 from roadworthy.core.release import Release
 from roadworthy.core.system import DAY, System
-from roadworthy.core.watch.answers import TIGHTEN, Answer, answers
+from roadworthy.core.watch.answers import SAMPLE, TIGHTEN, Answer, answers
 from roadworthy.core.watch.finding import key
 from roadworthy.core.watch.incidents import RESOLVED, Incident, resolved, taken_in
 from roadworthy.flows import halt
 from roadworthy.flows.decide import Desk, Taken, iso
 from roadworthy.flows.deployments import Change, before_live
+from roadworthy.flows.rehearse_sample import Sample
 from roadworthy.flows.releases import Draft
 from roadworthy.flows.respond import done
 from roadworthy.ports import Store
@@ -58,6 +59,7 @@ class Responder:
 
     incidents: dict[str, Incident] = field(default_factory=dict)
     responses: list[Response] = field(default_factory=list)
+    samples: list[Sample] = field(default_factory=list)
     left: set[int] = field(default_factory=set)  # their positions among the releases
 
     @property
@@ -85,6 +87,10 @@ class Responder:
                 each.until = now
         if was and not self.halted:
             halt.lift(store, system.name, system.owner.on_call, "", str(iso(now)))
+
+    def looked_at(self, now: int) -> Ints:
+        """The decisions of samples that people have looked at by a time."""
+        return np.concatenate([np.empty(0, np.int64), *(each.rows[each.known <= now] for each in self.samples)])
 
     def before(self, releases: Sequence[tuple[int, Draft]]) -> Draft:
         """The release to go back to. Raises Conflict where there is none."""
@@ -132,4 +138,9 @@ def assumed(system: System) -> list[str]:
     if TIGHTEN in declared:
         out.append(f"A halt by `tighten` is lifted by the on-call owner once nothing of its incident pages any more, "
                    f"{LIFTED // DAY} days after it began at the latest.")  # fmt: skip
+    if SAMPLE in declared:
+        out.append(
+            "The cases of a sample are looked at before any other, at the cost and the accuracy of a review; what is "
+            "found of a decision whose action hid its outcome is learned from, by the chance that it was seen."
+        )
     return out

@@ -17,7 +17,8 @@ from roadworthy.core.worth import Ledgered, RuleBaseline, bounds, do_nothing, le
 from roadworthy.flows.answer import decision
 from roadworthy.flows.decide import decision_of, iso
 from roadworthy.flows.declare import Project
-from roadworthy.flows.rehearse import Diary, verdicts
+from roadworthy.flows.rehearse import verdicts
+from roadworthy.flows.rehearse_diary import Diary
 from roadworthy.flows.rehearse_respond import assumed
 from roadworthy.flows.world import Tables, World
 from roadworthy.ports import Store
@@ -124,6 +125,7 @@ def _money(project: Project, world: World, diary: Diary, decided: Bools, worth: 
     money[decided] = worth.of(final[decided])
     if reviewers is not None:
         money[worked] -= round(reviewers.cost * MONEY)
+        money[diary.responder.looked_at(int(world.known[-1]))] -= round(reviewers.cost * MONEY)
     return money[decided]
 
 
