@@ -141,7 +141,7 @@ def _came(response: dict[str, Any]) -> str:
     """What came of a response; of one that tightened, until when."""
     result, until = response["result"], response.get("until")
     if not isinstance(result, str):
-        return f"{result['true']} true of {result['drawn']} drawn from {result['of']:,}"
+        return f"{result['drawn']} drawn of {result['of']:,}; {result['true']} true of {result['looked_at']} looked at"
     return result + (f", until {until[:10]}" if until else "")
 
 

@@ -33,7 +33,7 @@ from roadworthy.flows.rehearse_release import guard, may_replace
 from roadworthy.flows.rehearse_respond import Response, nobodys, obey, tighten
 from roadworthy.flows.rehearse_retrain import Learning
 from roadworthy.flows.rehearse_rollout import Rollout, begin, challenged, decided, give_up, look, observe
-from roadworthy.flows.rehearse_sample import drawn, sampled, seen_by
+from roadworthy.flows.rehearse_sample import Sample, drawn, sampled, seen_by
 from roadworthy.flows.rehearse_sample import found as found_in
 from roadworthy.flows.rehearse_watch import Tick, watch
 from roadworthy.flows.releases import SHORT, Draft, rule_release
@@ -374,7 +374,7 @@ def _watch(rehearsal: Rehearsal, now: int) -> None:
             diary.responder.responses.append(Response(now, each, _answered(rehearsal, each, now)))
 
 
-def _answered(rehearsal: Rehearsal, due: Answer, now: int) -> Any:
+def _answered(rehearsal: Rehearsal, due: Answer, now: int) -> str | Sample:
     """Do what is declared; returns what came of it. What fails says so, as live."""
     try:
         if due.what == ROLLBACK:
@@ -398,7 +398,7 @@ def _rolled_back(rehearsal: Rehearsal, now: int) -> str:
     return f"release {draft.release.digest[:SHORT]} decides again"
 
 
-def _sampled(rehearsal: Rehearsal, now: int) -> dict[str, Any]:
+def _sampled(rehearsal: Rehearsal, now: int) -> Sample:
     """People look at some decisions whose outcome is not known. Raises NotFound and InputError."""
     diary, world, system = rehearsal.diary, rehearsal.world, rehearsal.project.system
     samples, rows = diary.responder.samples, np.flatnonzero(diary.action != None)  # noqa: E711  elementwise
@@ -412,7 +412,7 @@ def _sampled(rehearsal: Rehearsal, now: int) -> dict[str, Any]:
     )
     weighed = rows[diary.propensity[rows] < 1]
     diary.propensity[weighed] = seen_by(diary.propensity[weighed], sample)
-    return sample.plain()
+    return sample
 
 
 def has_tests(system: System) -> bool:

@@ -39,7 +39,7 @@ class Response:
 
     at: int
     answer: Answer
-    result: Any
+    result: str | Sample
     until: int | None = None  # of `tighten`: when it was lifted
 
     @property
@@ -47,9 +47,10 @@ class Response:
         """Whether every decision takes the fallback because of it."""
         return self.answer.what == TIGHTEN and self.until is None
 
-    def plain(self) -> dict[str, Any]:
-        """For the report."""
-        done = self.answer._asdict() | {"at": iso(self.at), "result": self.result}
+    def plain(self, now: int) -> dict[str, Any]:
+        """What came of it by a time, for the report."""
+        result = self.result if isinstance(self.result, str) else self.result.plain(now)
+        done = self.answer._asdict() | {"at": iso(self.at), "result": result}
         return done | {"until": iso(self.until)} if self.answer.what == TIGHTEN else done
 
 

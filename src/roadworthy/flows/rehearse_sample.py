@@ -17,7 +17,6 @@ from roadworthy.core.draws import decision_ids, uniform
 from roadworthy.core.review import Queue
 from roadworthy.core.system import System
 from roadworthy.errors import InputError, NotFound
-from roadworthy.flows.decide import iso
 from roadworthy.flows.respond import CASES, drawn_of
 from roadworthy.flows.world import World
 
@@ -37,10 +36,11 @@ class Sample(NamedTuple):
         """Of each of them."""
         return len(self.rows) / self.of
 
-    def plain(self) -> dict[str, Any]:
-        """What came of it, for the report: how many people found true, and when they had looked at all of them."""
-        return {"drawn": len(self.rows), "of": self.of, "chance": self.chance, "true": int(self.verdict.sum()),
-                "until": iso(int(self.known[-1]))}  # fmt: skip
+    def plain(self, now: int) -> dict[str, Any]:
+        """What came of it by a time, for the report: how many people looked at, and found true."""
+        seen = self.known <= now
+        return {"drawn": len(self.rows), "of": self.of, "chance": self.chance, "looked_at": int(seen.sum()),
+                "true": int(self.verdict[seen].sum())}  # fmt: skip
 
 
 def sampled(system: System, world: World, queue: Queue | None, waiting: Ints, key: str, seed: int) -> Sample:

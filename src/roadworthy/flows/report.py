@@ -67,7 +67,7 @@ def report(project: Project, tables: Tables, world: World, diary: Diary, seed: i
         "changes": _changes(system, diary, daily, world, mine, worth),
         "trainings": [_training(each) for each in diary.trainings],
         "watch": diary.watcher.plain(),
-        "responses": [each.plain() for each in diary.responder.responses],
+        "responses": [each.plain(int(world.known[-1])) for each in diary.responder.responses],
         "rollouts": [rollout.plain() for rollout in diary.rollouts],
         "releases": [
             {"at": iso(at), "digest": draft.release.digest, "kind": draft.release.manifest.kind}
