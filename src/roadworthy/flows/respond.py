@@ -22,6 +22,7 @@ from roadworthy.ports import Store
 RESPONSE = "response"
 CASES = 100  # decisions that a sample holds
 MOST = 10_000
+UPTO = "upto"  # in the result of a sample: the number of the last record that could be drawn
 BEGUN = "begun"  # the result of what a declared answer has not finished
 LONGEST = 1_000  # characters of a name or of a reason
 Document = tuple[str, str, dict[str, Any]]
@@ -91,7 +92,7 @@ def sample(store: Store, system: str, cases: int, key: str) -> dict[str, Any]:
         raise NotFound(f"no decision of {system} waits for its outcome")
     drawn = [waiting[place] for place in drawn_of(key, [id for id, _, _ in waiting], cases)]
     return {
-        "of": len(waiting), "chance": len(drawn) / len(waiting),
+        "of": len(waiting), "chance": len(drawn) / len(waiting), UPTO: store.last(system, INPUT),
         "cases": [{"decision_id": id.hex(), "at": iso(at), "action": action} for id, at, action in drawn],
     }  # fmt: skip
 
