@@ -24,7 +24,7 @@ from roadworthy.core.review import Case, Queue
 from roadworthy.core.running import RunningViews
 from roadworthy.core.system import DAY, System
 from roadworthy.core.watch.answers import ROLLBACK, SAMPLE, Answer
-from roadworthy.core.weights import MOST
+from roadworthy.core.weights import MOST, agreement
 from roadworthy.errors import InputError, RoadworthyError
 from roadworthy.flows.decide import Desk, Taken, as_it_came, iso
 from roadworthy.flows.declare import Project
@@ -345,11 +345,13 @@ def examples(rehearsal: Rehearsal, now: int, since: int | None = None) -> Exampl
     if not used:
         raise InputError("nothing has been decided that could be learned from")
     rows, propensity = np.concatenate([rows for rows, _ in used]), diary.propensity
-    stands_for = np.rint(1 / np.where(propensity[rows] > 0, propensity[rows], 1.0))
-    if diary.responder.samples:
+    stands_for = np.rint(1 / np.where(propensity[rows] > 0, propensity[rows], 1.0)).astype(np.int64)
+    facts, labels, sure = concat([facts for _, facts in used]), rehearsal.labels(rows, now), None
+    if diary.responder.samples and system.reviewers is not None:  # a verdict is less sure than a table, as live
+        looked = ~np.isnan(labels) & ~rehearsal.shown(rows)
         stands_for = np.minimum(stands_for, MOST)
-    facts, labels = concat([facts for _, facts in used]), rehearsal.labels(rows, now)
-    return Examples(world.rows.take(rows), facts, world.at[rows], labels, stands_for.astype(np.int64))
+        sure = np.where(looked, agreement(np.array(1), np.array(0), system.reviewers.accuracy)[1], 1.0)
+    return Examples(world.rows.take(rows), facts, world.at[rows], labels, stands_for, sure)
 
 
 def _watch(rehearsal: Rehearsal, now: int) -> None:
