@@ -186,10 +186,6 @@ class Rehearsal:
         looked = ~shown & ~np.isnan(found)
         return (shown & settled) | looked, np.where(looked, found, self.world.labels(rows, now))
 
-    def labels(self, rows: Ints, now: int) -> Floats:
-        """What may be learned of the outcomes of rows; NaN where nothing may."""
-        return np.where(*self.outcomes(rows, now), np.nan)
-
     def _training_due(self, days: int, now: int) -> bool:
         if not self.retrain and len(self.diary.releases) > 1:
             return False
@@ -210,7 +206,7 @@ class Rehearsal:
         while self.spans and self.spans[0][2] + settled <= now:
             start, stop, end = self.spans.popleft()
             rows = np.arange(start, stop)
-            label = self.labels(rows, now)
+            label = known(self, rows, now)
             self.true.append((end, float(np.nansum(label / np.maximum(self.diary.propensity[rows], 1e-6)))))
             mine = self.diary.by_release[rows] == len(self.diary.releases) - 1
             if learning is not None and mine.any():
@@ -240,11 +236,11 @@ class Rehearsal:
     def _train(self, now: int) -> None:
         """Begin to train on what is known now; the operation goes on meanwhile."""
         try:
-            known = examples(self, now)
+            found = examples(self, now)
         except InputError as error:
             self.diary.trainings.append({**NOTHING, "at": now, "why": str(error)})
         else:
-            self.begun.append((now, self.trainer(known, now, self.diary.releases[-1][1])))
+            self.begun.append((now, self.trainer(found, now, self.diary.releases[-1][1])))
             if self.learning is not None:
                 self.learning.begins(now)
 
@@ -336,6 +332,11 @@ class Rehearsal:
                 break
 
 
+def known(rehearsal: Rehearsal, rows: Ints, now: int) -> Floats:
+    """What may be learned of the outcomes of rows; NaN where nothing may."""
+    return np.where(*rehearsal.outcomes(rows, now), np.nan)
+
+
 def examples(rehearsal: Rehearsal, now: int, since: int | None = None) -> Examples:
     """The decided rows with the facts they were decided on, and what is known and revealed of their outcomes."""
     diary, world, system = rehearsal.diary, rehearsal.world, rehearsal.project.system
@@ -346,7 +347,7 @@ def examples(rehearsal: Rehearsal, now: int, since: int | None = None) -> Exampl
         raise InputError("nothing has been decided that could be learned from")
     rows, propensity = np.concatenate([rows for rows, _ in used]), diary.propensity
     stands_for = np.rint(1 / np.where(propensity[rows] > 0, propensity[rows], 1.0)).astype(np.int64)
-    facts, labels, sure = concat([facts for _, facts in used]), rehearsal.labels(rows, now), None
+    facts, labels, sure = concat([facts for _, facts in used]), known(rehearsal, rows, now), None
     if diary.responder.samples and system.reviewers is not None:  # a verdict is less sure than a table, as live
         looked = ~np.isnan(labels) & ~rehearsal.shown(rows)
         stands_for = np.minimum(stands_for, MOST)
@@ -363,7 +364,7 @@ def _watch(rehearsal: Rehearsal, now: int) -> None:
 
     found = watch(diary.watcher, Tick(
         now, rehearsal.world, diary.action, diary.final, diary.probability, diary.propensity, diary.by_release,
-        lambda rows: rehearsal.labels(rows, now),
+        lambda rows: known(rehearsal, rows, now),
         rehearsal.desk.release, len(diary.releases) - 1, rehearsal.project.contracts["input"],
         usual_metrics(diary.releases[-1][1].evidence.get("metrics", {})), diary.rejections - rehearsal.rejected,
         (diary.worked_a_day[-1], diary.expired_a_day[-1]) if diary.worked_a_day else None,
@@ -404,7 +405,7 @@ def _sampled(rehearsal: Rehearsal, now: int) -> Sample:
     """People look at some decisions whose outcome is not known. Raises NotFound and InputError."""
     diary, world, system = rehearsal.diary, rehearsal.world, rehearsal.project.system
     samples, rows = diary.responder.samples, np.flatnonzero(diary.action != None)  # noqa: E711  elementwise
-    waiting = rows[np.isnan(rehearsal.labels(rows, now)) & ~drawn(samples, rows)]
+    waiting = rows[np.isnan(known(rehearsal, rows, now)) & ~drawn(samples, rows)]
     sample = sampled(system, world, rehearsal.queue, waiting, f"{system.name}/{iso(now)}", rehearsal.seed)
     samples.append(sample)
     hidden = ~rehearsal.shown(sample.rows)
