@@ -22,7 +22,7 @@ from roadworthy.home import open_home
 from roadworthy.runs import run_rehearsal
 from roadworthy.stores import MemoryStore
 
-DAYS, MODEL, FAILS, WELL = 37, 27, 29, 31  # days in all, of the first release of a model, and of its fault
+DAYS, FAILS = 37, 29  # days in all, and the first of the model's fault; it decides from day 27 on
 PAGED = START + (FAILS + 1) * DAY
 LARGE = 2_000.0  # an amount that the features of this model cannot stand
 FRAGILE = small_world.MODEL.replace(
@@ -38,13 +38,14 @@ def declared(folder, watch, changes=()):
     return small_world.write_system(folder / "system", changes)
 
 
-def failing_world(folder, respond):
+def failing_world(folder, respond, changes=(), fails=FAILS):
     """A small world in which a quarter of the payments break the features of the model for two days."""
-    system = declared(folder, "bounds: {errors: 0.05}" + (f", respond: {{errors: {respond}}}" if respond else ""))
+    watch = "bounds: {errors: 0.05}" + (f", respond: {{errors: {respond}}}" if respond else "")
+    system = declared(folder, watch, changes)
     (system / "model.py").write_text(FRAGILE)
     payments, frauds = small_world.columns(0, days=DAYS, a_day=150)
     at = payments["tx_datetime"].astype(np.int64) - START
-    broken = (at >= FAILS * DAY) & (at < WELL * DAY) & (np.random.default_rng(1).random(len(at)) < 0.25)
+    broken = (at >= fails * DAY) & (at < (fails + 2) * DAY) & (np.random.default_rng(1).random(len(at)) < 0.25)
     payments["tx_amount"] = np.where(broken, LARGE, payments["tx_amount"])
     return Place(system, small_world.write_tables(folder / "data", payments, frauds), folder / "home")
 
@@ -147,6 +148,25 @@ def test_a_rollback_goes_back(back, undeclared):
     assert {each for each, early in zip(by, before, strict=True) if not early} == {rule["digest"]}
     assert model["digest"] in by
     assert project.system.watch.respond == {"errors": "rollback"}
+
+
+def test_a_rollout_ends_when_its_baseline_is_rolled_back(tmp_path):
+    """The challenger of what was rolled back has nothing to be compared with, and goes no further."""
+    steps = "rollout: {steps: [shadow 4d, 100%]}"
+    often = {
+        "training: {every: 28d, window: 90d, calibrate: 5d, test: 5d, first: 42d}":
+        "training: {every: 5d, window: 30d, calibrate: 4d, test: 5d, first: 20d}",
+        small_world.ROLLOUT: steps, small_world.GATES: "",
+    }  # fmt: skip
+    told = told_of(run(failing_world(tmp_path, "rollback", often, 34)))
+    first, second = told["rollouts"][:2]
+    (done,) = told["responses"]
+    rule, model, again = told["releases"]
+    assert (first["state"], second["state"], second["champion"]) == ("done", "rolled_back", model["digest"])
+    assert rule["digest"] == again["digest"]
+    assert second["history"][-1]["at"] == again["at"] == done["at"]
+    assert second["why"] == f"its baseline {model['digest'][:12]} was retired: {rule['digest'][:12]} is live"
+    assert second["why"] in next(each["why"] for each in told["trainings"] if each["release"] == second["release"])
 
 
 @pytest.mark.parametrize("name", ["tight", "sampling"])
