@@ -17,6 +17,7 @@ from roadworthy.flows import halt
 from roadworthy.flows.decide import INPUT, iso
 from roadworthy.flows.declare import load_train, read_system
 from roadworthy.flows.rehearse_respond import LIFTED, Responder, Response
+from roadworthy.flows.rehearse_sample import chances
 from roadworthy.flows.report import report
 from roadworthy.home import open_home
 from roadworthy.runs import run_rehearsal
@@ -215,9 +216,12 @@ def test_people_look_at_a_sample_and_it_is_learned_from(sampling):
     assert learned
     assert learned == {amount: drawn[amount] for amount in learned}
     early = blocks & (world.known < diary.responder.responses[0].at)  # each was audited, or drawn in one of the samples
-    missed = np.prod([1 - sample.chance for sample in samples])
-    assert diary.propensity[early] == pytest.approx(1 - 0.5 * missed)
-    assert diary.propensity[blocks].min() == 0.5
+    end = int(world.known[-1])
+    missed = np.prod([1 - each.chance * (each.known[each.hidden] <= end).mean() for each in samples])
+    seen = chances(samples, np.arange(len(amount)), diary.propensity, end)
+    assert seen[early] == pytest.approx(1 - 0.5 * missed)
+    assert seen[blocks].min() == 0.5
+    assert (seen[~blocks & (diary.propensity == 1)] == 1).all()
 
 
 def test_a_halt_whose_incident_stands_is_lifted_after_a_week(undeclared):

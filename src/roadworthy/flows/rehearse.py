@@ -33,7 +33,7 @@ from roadworthy.flows.rehearse_release import guard, may_replace
 from roadworthy.flows.rehearse_respond import Response, nobodys, obey, tighten
 from roadworthy.flows.rehearse_retrain import Learning
 from roadworthy.flows.rehearse_rollout import Rollout, begin, challenged, decided, give_up, look, observe
-from roadworthy.flows.rehearse_sample import Sample, drawn, sampled, seen_by
+from roadworthy.flows.rehearse_sample import Sample, chances, drawn, sampled
 from roadworthy.flows.rehearse_sample import found as found_in
 from roadworthy.flows.rehearse_watch import Tick, watch
 from roadworthy.flows.releases import SHORT, Draft, rule_release
@@ -182,9 +182,8 @@ class Rehearsal:
         """Whether the outcome of each row may be seen, by its action or in a sample, and what is known of it."""
         settled = np.fromiter((final is not None for final in self.diary.final[rows]), np.bool_, len(rows))
         found = found_in(self.diary.responder.samples, rows, now)
-        shown = self.shown(rows)
-        looked = ~shown & ~np.isnan(found)
-        return (shown & settled) | looked, np.where(looked, found, self.world.labels(rows, now))
+        looked = ~np.isnan(found)
+        return (self.shown(rows) & settled) | looked, np.where(looked, found, self.world.labels(rows, now))
 
     def _training_due(self, days: int, now: int) -> bool:
         if not self.retrain and len(self.diary.releases) > 1:
@@ -207,12 +206,13 @@ class Rehearsal:
             start, stop, end = self.spans.popleft()
             rows = np.arange(start, stop)
             label = known(self, rows, now)
-            self.true.append((end, float(np.nansum(label / np.maximum(self.diary.propensity[rows], 1e-6)))))
+            propensity = chance(self, rows, now)
+            self.true.append((end, float(np.nansum(label / np.maximum(propensity, 1e-6)))))
             mine = self.diary.by_release[rows] == len(self.diary.releases) - 1
             if learning is not None and mine.any():
-                rows, label = rows[mine], label[mine]
+                rows, label, propensity = rows[mine], label[mine], propensity[mine]
                 diary, inputs = self.diary, self.world.rows.take(rows)
-                found = lost(system, inputs, diary.action[rows], diary.probability[rows], diary.propensity[rows], label)
+                found = lost(system, inputs, diary.action[rows], diary.probability[rows], propensity, label)
                 learning.observe(found, end, now)
         if learning is not None and self.retrain and not self._busy() and learning.going_back_is_due():
             self._go_back(learning, now)
@@ -306,7 +306,7 @@ class Rehearsal:
 
         def outcomes(rows: Ints) -> tuple[Bools, Floats, Floats]:
             seen, label = self.outcomes(rows, now)
-            return seen, self.diary.propensity[rows], label
+            return seen, chance(self, rows, now), label
 
         look(rollout, self.desk, now, outcomes, self.log, self.world.rows.take)
         if not rollout.running:
@@ -337,6 +337,12 @@ def known(rehearsal: Rehearsal, rows: Ints, now: int) -> Floats:
     return np.where(*rehearsal.outcomes(rows, now), np.nan)
 
 
+def chance(rehearsal: Rehearsal, rows: Ints, now: int) -> Floats:
+    """The chance that the outcome of each row can be seen, by its action, an audit or a sample; shape (rows,)."""
+    samples, propensity = rehearsal.diary.responder.samples, rehearsal.diary.propensity[rows]
+    return chances(samples, rows, propensity, now) if samples else propensity
+
+
 def examples(rehearsal: Rehearsal, now: int, since: int | None = None) -> Examples:
     """The decided rows with the facts they were decided on, and what is known and revealed of their outcomes."""
     diary, world, system = rehearsal.diary, rehearsal.world, rehearsal.project.system
@@ -345,8 +351,9 @@ def examples(rehearsal: Rehearsal, now: int, since: int | None = None) -> Exampl
     used = [(rows, facts) for rows, facts in diary.facts if len(rows) and world.at[rows].max() > since]
     if not used:
         raise InputError("nothing has been decided that could be learned from")
-    rows, propensity = np.concatenate([rows for rows, _ in used]), diary.propensity
-    stands_for = np.rint(1 / np.where(propensity[rows] > 0, propensity[rows], 1.0)).astype(np.int64)
+    rows = np.concatenate([rows for rows, _ in used])
+    propensity = chance(rehearsal, rows, now)
+    stands_for = np.rint(1 / np.where(propensity > 0, propensity, 1.0)).astype(np.int64)
     facts, labels, sure = concat([facts for _, facts in used]), known(rehearsal, rows, now), None
     if diary.responder.samples and system.reviewers is not None:  # a verdict is less sure than a table, as live
         looked = ~np.isnan(labels) & ~rehearsal.shown(rows)
@@ -406,15 +413,12 @@ def _sampled(rehearsal: Rehearsal, now: int) -> Sample:
     diary, world, system = rehearsal.diary, rehearsal.world, rehearsal.project.system
     samples, rows = diary.responder.samples, np.flatnonzero(diary.action != None)  # noqa: E711  elementwise
     waiting = rows[np.isnan(known(rehearsal, rows, now)) & ~drawn(samples, rows)]
-    sample = sampled(system, world, rehearsal.queue, waiting, f"{system.name}/{iso(now)}", rehearsal.seed)
+    hidden, key = ~rehearsal.shown(waiting), f"{system.name}/{iso(now)}"
+    sample = sampled(system, world, rehearsal.queue, waiting, hidden, key, rehearsal.seed)
     samples.append(sample)
-    hidden = ~rehearsal.shown(sample.rows)
-    seen, nothing = sample.rows[hidden], np.full(int(hidden.sum()), np.nan)
-    rehearsal.desk.views.learn(
-        world.rows.take(seen), world.at[seen], sample.known[hidden], sample.verdict[hidden], nothing
-    )
-    weighed = rows[diary.propensity[rows] < 1]
-    diary.propensity[weighed] = seen_by(diary.propensity[weighed], sample)
+    seen = sample.rows[sample.hidden]
+    told, value = sample.known[sample.hidden], sample.verdict[sample.hidden]
+    rehearsal.desk.views.learn(world.rows.take(seen), world.at[seen], told, value, np.full(len(seen), np.nan))
     return sample
 
 

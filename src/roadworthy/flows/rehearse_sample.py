@@ -2,7 +2,7 @@
 
 They are drawn as live ones are. Reviewers look at them before any case, one after the other at their capacity, and are
 right in the declared share of them. Where an action lets the outcome be seen it comes by itself; where it hid it, what
-they found is its label from then on, and the chance of having been drawn goes into the chance that it could be seen.
+they found is its label from then on, and all of its kind count by the chance that an audit or the sample shows them.
 """
 
 from __future__ import annotations
@@ -29,7 +29,9 @@ class Sample(NamedTuple):
     rows: Ints
     known: Ints  # microseconds: when each was looked at
     verdict: Floats  # 1 or 0, as people found it
+    hidden: Bools  # its action would have hidden the outcome
     of: int  # decisions that it was drawn from
+    upto: int  # the last row that could be drawn
 
     @property
     def chance(self) -> float:
@@ -43,10 +45,12 @@ class Sample(NamedTuple):
                 "true": int(self.verdict[seen].sum())}  # fmt: skip
 
 
-def sampled(system: System, world: World, queue: Queue | None, waiting: Ints, key: str, seed: int) -> Sample:
+def sampled(
+    system: System, world: World, queue: Queue | None, waiting: Ints, hidden: Bools, key: str, seed: int
+) -> Sample:
     """Draw from rows whose outcome is not known, and let reviewers look. Raises NotFound, InputError without reviewers.
 
-    `key` is that of the draws, `seed` that of the reviewers' luck.
+    `hidden` says of each whether its action hides it, `key` is that of the draws, `seed` that of the reviewers' luck.
     """
     if queue is None:
         raise InputError("nobody can look at a sample", hint="`reviewers` in system.yaml")
@@ -59,22 +63,29 @@ def sampled(system: System, world: World, queue: Queue | None, waiting: Ints, ke
     truth = world.outcome[rows] == 1
     verdict = np.where(luck < queue.reviewers.accuracy, truth, ~truth)
     known = np.array(queue.first(len(rows)), np.int64)
-    return Sample(rows, known, verdict.astype(np.float64), len(waiting))
+    return Sample(rows, known, verdict.astype(np.float64), hidden[places], len(waiting), int(waiting[-1]))
 
 
 def found(samples: Sequence[Sample], rows: Ints, now: int) -> Floats:
-    """What people have found of rows by a time, shape (rows,); NaN where nobody looked."""
+    """What people have found of rows whose action hid the outcome by a time, shape (rows,); NaN elsewhere."""
     out = np.full(len(rows), np.nan)
     for each in samples:
-        seen = each.known <= now
+        seen = each.hidden & (each.known <= now)
         _, here, there = np.intersect1d(rows, each.rows[seen], return_indices=True)
         out[here] = each.verdict[seen][there]
     return out
 
 
-def seen_by(propensity: Floats, sample: Sample) -> Floats:
-    """The chance of having been seen by an audit or in the sample, of rows whose action would hide their outcome."""
-    return np.minimum(1 - (1 - propensity) * (1 - sample.chance), SURE)
+def chances(samples: Sequence[Sample], rows: Ints, propensity: Floats, now: int) -> Floats:
+    """The chance that the outcome of each row can be seen, by its own `propensity` or by a sample; shape (rows,).
+
+    Of a sample counts as much as people have looked at by then of what was hidden, as `flows.learn` has it.
+    """
+    missed = np.ones(len(rows))
+    for each in samples:
+        looked = float((each.known[each.hidden] <= now).mean()) if each.hidden.any() else 0.0
+        missed[rows <= each.upto] *= 1 - each.chance * looked
+    return np.where(propensity < 1, np.minimum(1 - (1 - propensity) * missed, SURE), propensity)
 
 
 def drawn(samples: Sequence[Sample], rows: Ints) -> Bools:
