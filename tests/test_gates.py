@@ -33,7 +33,7 @@ from roadworthy.errors import Conflict, DeclarationError, InputError, NotFound, 
 from roadworthy.flows.declare import read_files, read_system
 from roadworthy.flows.evidence import EVIDENCE, evidence_of, kept
 from roadworthy.flows.gate import gate_release, line_of
-from roadworthy.flows.rehearse import may_replace
+from roadworthy.flows.rehearse_release import may_replace
 from roadworthy.flows.releases import DOCUMENT, SIGNATURE
 from roadworthy.flows.waivers import lift, standing, waive
 from roadworthy.home import now, open_home

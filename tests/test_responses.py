@@ -181,7 +181,7 @@ def test_only_what_pages_is_answered():
     body = {"state": "open", "findings": [page, calm]}
     declared = {"errors": "tighten", "latency": "sample"}
     due = answers(declared, [("a-1", body)], [page, calm], set())
-    assert due == [Answer("a-1", "tighten", "errors (decisions): 3 %")]
+    assert due == [Answer("a-1", "errors", "tighten", "errors (decisions): 3 %")]
     assert answers(declared, [("a-1", body)], [page, calm], {("a-1", "tighten")}) == []
     assert answers(declared, [("a-1", {**body, "state": "resolved"})], [page], set()) == []
     assert answers({}, [("a-1", body)], [page], set()) == []

@@ -13,6 +13,7 @@ from test_rehearse_retrain import CHANGE, DAYS, DECLARED, changed_columns
 from roadworthy.app import open_app
 from roadworthy.cli import run
 from roadworthy.core.batch import batch
+from roadworthy.core.batch import times as moments
 from roadworthy.core.outcomes import CODES
 from roadworthy.core.weights import agreement, times, weights
 from roadworthy.errors import Conflict
@@ -20,7 +21,7 @@ from roadworthy.flows.declare import read_system
 from roadworthy.flows.jobs import Claim, Fenced, jobs
 from roadworthy.flows.learn import decided, examples, word_of
 from roadworthy.flows.releases import DOCUMENT, LIVE
-from roadworthy.flows.respond import RESPONSE, written
+from roadworthy.flows.respond import RESPONSE, document, sample, written
 from roadworthy.flows.suspects import LOOK, to_look_at
 from roadworthy.flows.told import Told
 from roadworthy.flows.train import Examples, split
@@ -189,6 +190,40 @@ def test_the_scheduler_asks_each_day(lived):
         assert retrain_id("card-fraud") in run_what_is_due(app)
         assert jobs(home.store)[retrain_id("card-fraud")].error == ""
         assert len(home.store.list(RESPONSE)) >= before
+
+
+def test_what_a_sample_found_is_learned_from_by_its_chance(lived):
+    """A blocked decision teaches once people looked at it in a sample; its kind then counts by that chance, too."""
+    project = read_system(lived.system)
+    with open_home(lived.home) as home:
+        at = moments(START + CHANGE * DAY + np.arange(300) * 1_000_000)  # late rows, of terminals that were bad then
+        payments = {"transaction_id": np.arange(9_000_000, 9_000_300), "tx_datetime": at,
+                    "customer_id": np.arange(300), "terminal_id": np.arange(300) % 8,
+                    "tx_amount": np.linspace(20, 400, 300).round(2)}  # fmt: skip
+        served = open_app(home, read({})).desk("card-fraud")
+        served.decide(plain(payments, np.arange(300)))
+        rule = rule_now(home, project)
+        before = decided(home.store, rule.release)
+        result = sample(home.store, "card-fraud", 150, "a key")
+        home.store.append([], [document("card-fraud", "sample", "2018-06-20T00:00:00Z", "ann", "why", "", result)])
+        hidden = [each["decision_id"] for each in result["cases"] if each["action"] == "block"]
+        assert len(hidden) > 10
+        ids = [id.hex() for id in before.ids]
+        some = [ids.index(id) for id in hidden[: len(hidden) // 2]]
+        served.outcomes([{"transaction_id": int(before.rows["transaction_id"][row]), "tx_fraud": 1,
+                          "known_at": "2018-06-20T00:00:00Z", "outcome_kind": "review", "outcome_by": "bob"}
+                         for row in some])  # fmt: skip
+        after = decided(home.store, rule.release)
+    taught = examples(rule.release, after)
+    assert np.flatnonzero(after.looked).tolist() == sorted(some)
+    assert (taught.labels[some] == 1).all()
+    others = (after.action == "block") & ~after.looked
+    assert np.isnan(taught.labels[others]).all()
+    chance = result["chance"] * len(some) / len(hidden)
+    assert after.propensity[some] == pytest.approx(1 - (1 - before.propensity[some]) * (1 - chance))
+    assert (after.propensity[before.propensity == 1] == 1).all()
+    again = after.audited & (before.propensity < 1)
+    assert (after.propensity[again] > before.propensity[again]).all()
 
 
 def test_a_sample_is_drawn_with_a_known_chance_and_kept(lived, capsys):

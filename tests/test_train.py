@@ -13,7 +13,7 @@ from roadworthy.core.batch import batch
 from roadworthy.errors import InputError, NotFound, Refused
 from roadworthy.flows.declare import load_train, read_system
 from roadworthy.flows.history import facts
-from roadworthy.flows.rehearse import worth_releasing
+from roadworthy.flows.rehearse_release import worth_releasing
 from roadworthy.flows.releases import load_release, rule_release
 from roadworthy.flows.train import Examples, examples_of, fit, split
 from roadworthy.flows.world import history_of

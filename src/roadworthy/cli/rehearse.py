@@ -90,6 +90,7 @@ def show(result: dict[str, Any]) -> None:
     show_rollouts(result["rollouts"])
     show_changes(result.get("changes", []))
     show_watch(result["watch"])
+    show_responses(result["responses"])
     for assumption in result["assumptions"]:
         say(f"  * {assumption}", "dim")
     say(f"  log {result['log_digest']}")
@@ -127,6 +128,21 @@ def show_watch(watch: dict[str, Any]) -> None:
             for each in watch["pages"]]  # fmt: skip
     if rows:
         table(["  paged", "until", "monitors", ""], rows)
+
+
+def show_responses(responses: list[dict[str, Any]]) -> None:
+    """What was done at once as a table, a line a response."""
+    rows = [[f"  {each['at'][:10]}", each["what"], each["monitor"], _came(each), each["why"]] for each in responses]
+    if rows:
+        table(["  done", "", "for", "result", "because"], rows)
+
+
+def _came(response: dict[str, Any]) -> str:
+    """What came of a response; of one that tightened, until when."""
+    result, until = response["result"], response.get("until")
+    if not isinstance(result, str):
+        return f"{result['drawn']} drawn of {result['of']:,}; {result['true']} true of {result['looked_at']} looked at"
+    return result + (f", until {until[:10]}" if until else "")
 
 
 def show_changes(changes: list[dict[str, Any]]) -> None:

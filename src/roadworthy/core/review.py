@@ -52,6 +52,13 @@ class Queue:
             heapq.heappush(self.waiting, case)
         return worked, expired + self._drop(until)
 
+    def first(self, count: int) -> list[int]:
+        """Work so many cases before any that waits; returns the times of their verdicts."""
+        step = max(1, round(DAY / self.reviewers.capacity))
+        begun = [self.free + step * place for place in range(count)]
+        self.free += step * count
+        return [each + self.reviewers.delay for each in begun]
+
     def _next(self, expired: list[int]) -> Case | None:
         while self.waiting:
             case = heapq.heappop(self.waiting)

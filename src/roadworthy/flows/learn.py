@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
@@ -17,9 +17,11 @@ from roadworthy.core.outcomes import CORRECTION, REVIEW
 from roadworthy.core.release import Release
 from roadworthy.core.system import System
 from roadworthy.core.views import facts_of
+from roadworthy.core.watch.answers import SAMPLE
 from roadworthy.core.weights import agreement, times, weights
 from roadworthy.flows.decide import INPUT, OUTCOME
 from roadworthy.flows.outcomes import input_rows
+from roadworthy.flows.respond import UPTO, written
 from roadworthy.flows.sharing import together
 from roadworthy.flows.told import Told, labels, read
 from roadworthy.flows.train import Examples
@@ -37,8 +39,9 @@ class Decided:
     release: Column  # digests, 32 bytes each
     action: Column
     audited: Bools
+    looked: Bools  # people looked at it in a sample
     probability: Floats
-    propensity: Floats
+    propensity: Floats  # the chance that its outcome could be seen, by its action, an audit or a sample
     labels: Floats  # what was said of each outcome comes to: 1, 0, or NaN
     sure: Floats  # how sure that is, 0 to 1
     rejected: int  # rows that broke their contract
@@ -49,7 +52,8 @@ class Decided:
         kept = np.flatnonzero(mask)
         return Decided(
             self.rows.take(kept), self.facts.take(kept), self.at[kept], [self.ids[row] for row in kept.tolist()],
-            self.release[kept], self.action[kept], self.audited[kept], self.probability[kept], self.propensity[kept],
+            self.release[kept], self.action[kept], self.audited[kept], self.looked[kept],
+            self.probability[kept], self.propensity[kept],
             self.labels[kept], self.sure[kept], self.rejected, self.until,
         )  # fmt: skip
 
@@ -80,16 +84,39 @@ def decided(store: Store, release: Release) -> Decided | None:
     found_labels = np.array([each.label for each in words], np.float64)
     if system.outcome.absent == "false":
         found_labels = np.where(np.isnan(found_labels) & (at + system.outcome.matures <= until), 0.0, found_labels)
+    looked, missed = _in_samples(store, system, headers, known)
+    propensity = np.array([header.propensity / record.QUANTUM for header in headers], np.float64)
     missing = np.nan
     return Decided(
         table, concat(facts), at, [header.id for header in headers],
         np.array([header.release for header in headers], object), text(header.action for header in headers),
-        np.array([header.tier == AUDIT for header in headers], np.bool_),
+        np.array([header.tier == AUDIT for header in headers], np.bool_), looked,
         np.array([missing if header.probability is None else header.probability / record.QUANTUM
                   for header in headers], np.float64),
-        np.array([header.propensity / record.QUANTUM for header in headers], np.float64),
+        np.where(propensity < 1, 1 - (1 - propensity) * missed, propensity),
         found_labels, np.array([each.sure for each in words], np.float64), rejected, until + 1,
     )  # fmt: skip
+
+
+def _in_samples(
+    store: Store, system: System, headers: Sequence[record.Header], known: Mapping[bytes, Word]
+) -> tuple[Bools, Floats]:
+    """Which decisions people looked at in a sample, and for each the chance that no sample showed it.
+
+    Of those whose action hid the outcome it is known how many people looked at: that is a part of the sample's chance.
+    """
+    number = np.array([header.seq for header in headers], np.int64)
+    looked, missed = np.zeros(len(headers), np.bool_), np.ones(len(headers))
+    for body in written(store, system.name):
+        if body["what"] != SAMPLE or not isinstance(body["result"], dict) or UPTO not in body["result"]:
+            continue
+        cases = body["result"]["cases"]
+        hidden = {bytes.fromhex(each["decision_id"]) for each in cases if each["action"] not in system.decision.reveals}
+        told = hidden & set(known)
+        looked |= np.array([header.id in told for header in headers], np.bool_)
+        chance = body["result"]["chance"] * len(told) / max(len(hidden), 1)
+        missed[number <= body["result"][UPTO]] *= 1 - chance
+    return looked, missed
 
 
 def _facts(names: Sequence[str], fields: Sequence[str], items: Sequence[Item]) -> Batch:
@@ -148,14 +175,15 @@ def _since_correction(many: Sequence[Told]) -> Sequence[Told]:
 
 
 def shown(release: Release, found: Decided) -> Bools:
-    """Which decisions let their outcome be seen."""
-    return np.isin(found.action.astype(str), list(release.system.decision.reveals))
+    """Which decisions let their outcome be seen, by their action or because people looked at them in a sample."""
+    return np.isin(found.action.astype(str), list(release.system.decision.reveals)) | found.looked
 
 
 def examples(release: Release, found: Decided) -> Examples:
     """The decisions as training rows: each as often as it stands for, by the chance that its outcome could be seen.
 
-    A label that the action hid is not used, whoever told it: such labels come from those who complain.
+    A label that the action hid is not used, whoever told it: such labels come from those who complain. One of a sample
+    is, because its chance is known.
     """
     labels = np.where(shown(release, found), found.labels, np.nan)
     one = np.ones(len(found))

@@ -9,7 +9,7 @@ if its value holds against what it replaces. Nothing here reads a real clock or 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable
 from concurrent.futures import Future
 from dataclasses import dataclass, field
 from functools import partial
@@ -17,24 +17,26 @@ from typing import Any
 
 import numpy as np
 
-from roadworthy.core import record
-from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints, concat, text
+from roadworthy.core.batch import Bools, Column, Floats, Ints, concat
 from roadworthy.core.draws import uniform
-from roadworthy.core.gates import NON_INFERIORITY, Gate
-from roadworthy.core.guards import broken, guards
-from roadworthy.core.measured import EVALUATION
 from roadworthy.core.policy import best_action, shadow_price
 from roadworthy.core.review import Case, Queue
 from roadworthy.core.running import RunningViews
 from roadworthy.core.system import DAY, System
-from roadworthy.errors import InputError
-from roadworthy.flows.decide import Desk, Taken, as_it_came
+from roadworthy.core.watch.answers import ROLLBACK, SAMPLE, Answer
+from roadworthy.core.weights import MOST, agreement
+from roadworthy.errors import InputError, RoadworthyError
+from roadworthy.flows.decide import Desk, Taken, as_it_came, iso
 from roadworthy.flows.declare import Project
-from roadworthy.flows.gate import in_rehearsal
+from roadworthy.flows.rehearse_diary import Diary, diary_of
+from roadworthy.flows.rehearse_release import guard, may_replace
+from roadworthy.flows.rehearse_respond import Response, nobodys, obey, tighten
 from roadworthy.flows.rehearse_retrain import Learning
 from roadworthy.flows.rehearse_rollout import Rollout, begin, challenged, decided, give_up, look, observe
-from roadworthy.flows.rehearse_watch import Tick, Watcher, watch
-from roadworthy.flows.releases import Draft, rule_release
+from roadworthy.flows.rehearse_sample import Sample, chances, drawn, sampled
+from roadworthy.flows.rehearse_sample import found as found_in
+from roadworthy.flows.rehearse_watch import Tick, watch
+from roadworthy.flows.releases import SHORT, Draft, rule_release
 from roadworthy.flows.retrain import lost
 from roadworthy.flows.rollout_ab import Decided
 from roadworthy.flows.train import Examples, TrainFunction, fit
@@ -52,33 +54,6 @@ PLANTED = 2  # the rollout that a fault is planted in: the first one is over the
 NOTHING: dict[str, Any] = {"released": False, "why": "", "digest": None, "kind": None, "evidence": {}}
 
 Trainer = Callable[[Examples, int, Draft], Future[Draft]]  # (examples, known until, what it would replace)
-
-
-@dataclass(slots=True)
-class Diary:
-    """What has happened so far. Arrays have shape (rows,), in arrival order."""
-
-    action: Column  # as decided; None for a row that was not
-    final: Column  # after review; None while a case is open
-    draw: Floats  # of cases: a reviewer is right if it lies under their accuracy
-    probability: Floats
-    propensity: Floats  # the chance that the outcome could be seen
-    by_release: Ints  # the position in `releases` of the release that decided
-    worked: list[tuple[int, int]] = field(default_factory=list)  # (row, time of the verdict)
-    expired: list[int] = field(default_factory=list)
-    expired_a_day: list[int] = field(default_factory=list)
-    worked_a_day: list[int] = field(default_factory=list)
-    facts: list[tuple[Ints, Batch]] = field(default_factory=list)  # rows, and the facts they were decided on
-    gains: list[Floats] = field(default_factory=list)  # what reviews would have been worth, an array a day
-    prices: list[float] = field(default_factory=list)  # of a review, a day
-    trainings: list[dict[str, Any]] = field(default_factory=list)
-    releases: list[tuple[int, Draft]] = field(default_factory=list)  # (from when, what)
-    rollouts: list[Rollout] = field(default_factory=list)
-    watcher: Watcher = field(default_factory=Watcher)
-    changes: list[dict[str, Any]] = field(default_factory=list)  # noticed, where the system declares `retrain`
-    rejections: int = 0
-    repeats: int = 0
-    digest: record.LogDigest = field(default_factory=record.LogDigest)
 
 
 @dataclass(slots=True)
@@ -122,21 +97,23 @@ class Rehearsal:
                 self._train(end)
             progress(stop, len(self.world.rows), str(np.datetime64(day, "D")))
         self._release(end, last=True)
-        if (rollout := self._rollout()) is not None:
-            self._end(rollout, end, "the history ends before it")
+        if (rollout := self.rollout()) is not None:
+            self.end(rollout, end, "the history ends before it")
         return self.diary
 
     def _decide(self, start: int, stop: int) -> None:
         """Decide a day's rows, in batches that end before an outcome of their own rows could have been seen."""
         gains: list[Floats] = [np.empty(0)]
+        obey(self.desk, halted=self.diary.responder.halted)
         while start < stop:
-            end = min(start + self.batch, stop, before_outcomes(self.world, start, stop))
+            end = min(start + self.batch, stop, self.world.before_outcomes(start, stop))
             rows = self.world.rows.take(slice(start, end))
             taken = self.desk.take(rows, {}, partial(as_it_came, rows))
             gains.append(self._note(taken, start + taken.new))
-            if has_tests(self.project.system) and len(taken.new):
+            halted = self.diary.responder.halted
+            if has_tests(self.project.system) and len(taken.new) and not halted:
                 self.log.append(decided(taken, start + taken.new))
-            if (rollout := self._rollout()) is not None:
+            if (rollout := self.rollout()) is not None and not halted:
                 observe(rollout, self.desk, taken, start + taken.new, int(taken.known[-1]) if len(taken.known) else 0)
             start = end
         self.diary.gains.append(np.concatenate(gains))
@@ -148,7 +125,7 @@ class Rehearsal:
         judged = work.judged
         diary.action[rows], diary.final[rows] = judged.action, judged.action
         diary.probability[rows], diary.propensity[rows] = work.probability, work.propensity
-        diary.by_release[rows] = np.where(challenged(taken), -1, len(diary.releases) - 1)
+        diary.by_release[rows] = np.where(challenged(taken) | nobodys(taken), -1, len(diary.releases) - 1)
         diary.facts.append((rows, taken.facts))
         diary.rejections += len(taken.items) - len(rows)
         diary.repeats += len(taken.status) - len(taken.items)
@@ -201,6 +178,13 @@ class Rehearsal:
             shown |= actions == action
         return shown
 
+    def outcomes(self, rows: Ints, now: int) -> tuple[Bools, Floats]:
+        """Whether the outcome of each row may be seen, by its action or in a sample, and what is known of it."""
+        settled = np.fromiter((final is not None for final in self.diary.final[rows]), np.bool_, len(rows))
+        found = found_in(self.diary.responder.samples, rows, now)
+        looked = ~np.isnan(found)
+        return (self.shown(rows) & settled) | looked, np.where(looked, found, self.world.labels(rows, now))
+
     def _training_due(self, days: int, now: int) -> bool:
         if not self.retrain and len(self.diary.releases) > 1:
             return False
@@ -211,7 +195,7 @@ class Rehearsal:
 
     def _busy(self) -> bool:
         """Whether a change is under way: a training, or a rollout that nobody has to look at."""
-        rollout = self._rollout()
+        rollout = self.rollout()
         return bool(self.begun) or (rollout is not None and rollout.standing.state != "held")
 
     def _learn(self, now: int) -> None:
@@ -221,24 +205,26 @@ class Rehearsal:
         while self.spans and self.spans[0][2] + settled <= now:
             start, stop, end = self.spans.popleft()
             rows = np.arange(start, stop)
-            label = np.where(self.shown(rows), self.world.labels(rows, now), np.nan)
-            self.true.append((end, float(np.nansum(label / np.maximum(self.diary.propensity[rows], 1e-6)))))
+            label = known(self, rows, now)
+            propensity = chance(self, rows, now)
+            self.true.append((end, float(np.nansum(label / np.maximum(propensity, 1e-6)))))
             mine = self.diary.by_release[rows] == len(self.diary.releases) - 1
             if learning is not None and mine.any():
-                rows, label = rows[mine], label[mine]
+                rows, label, propensity = rows[mine], label[mine], propensity[mine]
                 diary, inputs = self.diary, self.world.rows.take(rows)
-                found = lost(system, inputs, diary.action[rows], diary.probability[rows], diary.propensity[rows], label)
+                found = lost(system, inputs, diary.action[rows], diary.probability[rows], propensity, label)
                 learning.observe(found, end, now)
         if learning is not None and self.retrain and not self._busy() and learning.going_back_is_due():
             self._go_back(learning, now)
 
     def _go_back(self, learning: Learning, now: int) -> None:
         """A release that decided before takes over again, if it is better at what came since."""
-        before = {draft.release.digest: draft for _, draft in self.diary.releases[1:]}
+        gone = self.diary.responder.left
+        before = {each.release.digest: each for n, (_, each) in enumerate(self.diary.releases) if n and n not in gone}
         before.pop(learning.draft.release.digest, None)
         if not before:
             return
-        found = learning.best_before(list(before.values())[-KEPT:], self._examples(now, learning.account.since))
+        found = learning.best_before(list(before.values())[-KEPT:], examples(self, now, learning.account.since))
         if found is not None:
             draft, why = found
             log = {**NOTHING, "at": now, "digest": draft.release.digest, "kind": draft.release.manifest.kind,
@@ -250,11 +236,11 @@ class Rehearsal:
     def _train(self, now: int) -> None:
         """Begin to train on what is known now; the operation goes on meanwhile."""
         try:
-            examples = self._examples(now)
+            found = examples(self, now)
         except InputError as error:
             self.diary.trainings.append({**NOTHING, "at": now, "why": str(error)})
         else:
-            self.begun.append((now, self.trainer(examples, now, self.diary.releases[-1][1])))
+            self.begun.append((now, self.trainer(found, now, self.diary.releases[-1][1])))
             if self.learning is not None:
                 self.learning.begins(now)
 
@@ -274,7 +260,8 @@ class Rehearsal:
             log |= {"digest": draft.release.digest, "kind": draft.release.manifest.kind, "evidence": draft.evidence}
             log["released"], log["why"] = may_replace(self.project.system.gates, draft.evidence, over_rule)
             if self.learning is not None and not over_rule:
-                guard(self.learning, self.diary, draft, log, began)
+                rows = sum(len(rows) for rows, _ in self.diary.facts)
+                guard(self.learning, draft, log, began, rows, self.diary.rejections)
             if now - began < wait:
                 log |= {"released": False, "why": f"{log['why']}; the history ends before its approval"}
             if log["released"]:
@@ -285,51 +272,54 @@ class Rehearsal:
     def _begin_to_release(self, draft: Draft, log: dict[str, Any], now: int) -> None:
         """Step by step, where the system declares a rollout; else at once. One at a time."""
         if draft.release.system.rollout is None:
-            self._take_over(draft, now)
-        elif (other := self._rollout()) is not None and other.standing.state != "held":
+            self.take_over(draft, now)
+        elif (other := self.rollout()) is not None and other.standing.state != "held":
             under_way = f"{other.standing.challenger[:12]} in `{other.standing.now_in}`"
             log |= {"released": False, "why": f"{log['why']}; another rollout was under way: {under_way}"}
         else:
             if other is not None:  # a person looks at what is held, and a newer model is there
-                self._end(other, now, "a newer model took its place")
+                self.end(other, now, "a newer model took its place")
             number = len(self.diary.rollouts) + 1
             fault = self.fault if number == PLANTED else ""
             self.diary.rollouts.append(begin(self.desk, draft, number, now, fault))
 
-    def _take_over(self, draft: Draft, now: int) -> None:
+    def take_over(self, draft: Draft, now: int) -> None:
+        """A release decides from now on. Today's rule loses nothing by its own account: it learns by the calendar."""
         self.diary.releases.append((now, draft))
         if (plan := self.project.system.retrain) is not None:
-            self.learning = self.learning or Learning(self.project.system, plan, draft, story=self.diary.changes,
-                                                      true=self.true)  # fmt: skip
-            self.learning.starts(draft, now)
-        self.desk.release, self.desk.price = draft.release, draft.evidence["review_price"]
+            learning = self.learning or Learning(self.project.system, plan, draft, story=self.diary.changes,
+                                                 true=self.true)  # fmt: skip
+            learning.starts(draft, now)
+            self.learning = learning if draft.release.predict is not None else None
+        self.desk.release, self.desk.price = draft.release, draft.evidence.get("review_price", self.desk.price)
 
-    def _rollout(self) -> Rollout | None:
+    def rollout(self) -> Rollout | None:
         """The rollout that is under way."""
         last = self.diary.rollouts[-1] if self.diary.rollouts else None
         return last if last is not None and last.running else None
 
     def _roll(self, now: int) -> None:
         """One look at the rollout that is under way."""
-        rollout = self._rollout()
+        rollout = self.rollout()
         if rollout is None:
             return
 
         def outcomes(rows: Ints) -> tuple[Bools, Floats, Floats]:
-            settled = np.fromiter((final is not None for final in self.diary.final[rows]), np.bool_, len(rows))
-            return self.shown(rows) & settled, self.diary.propensity[rows], self.world.labels(rows, now)
+            seen, label = self.outcomes(rows, now)
+            return seen, chance(self, rows, now), label
 
         look(rollout, self.desk, now, outcomes, self.log, self.world.rows.take)
         if not rollout.running:
             released = rollout.standing.state == "done"
             self._logged(rollout, released=released)
             if released and not rollout.fault:
-                self._take_over(rollout.draft, now)
+                self.take_over(rollout.draft, now)
 
             elif self.learning is not None:
                 self.learning.refuses(f"its rollout was {rollout.standing.state.replace('_', ' ')}", now)
 
-    def _end(self, rollout: Rollout, now: int, why: str) -> None:
+    def end(self, rollout: Rollout, now: int, why: str) -> None:
+        """End a rollout for a reason that is not in its evidence."""
         give_up(rollout, self.desk, now, why)
         self._logged(rollout, released=False)
 
@@ -341,52 +331,100 @@ class Rehearsal:
                 log |= {"released": released, "why": log["why"] if released else f"{end}: {rollout.standing.why}"}
                 break
 
-    def _examples(self, now: int, since: int | None = None) -> Examples:
-        """The decided rows with the facts they were decided on, and what is known and revealed of their outcomes."""
-        plan, lag = self.project.system.training, self.project.system.outcome.matures
-        since = now - 3 * lag - plan.test - plan.calibrate - plan.window if since is None else since
-        used = [(rows, facts) for rows, facts in self.diary.facts if len(rows) and self.world.at[rows].max() > since]
-        if not used:
-            raise InputError("nothing has been decided that could be learned from")
-        rows = np.concatenate([rows for rows, _ in used])
-        settled = np.fromiter((final is not None for final in self.diary.final[rows]), np.bool_, len(rows))
-        labels = np.where(self.shown(rows) & settled, self.world.labels(rows, now), np.nan)
-        stands_for = np.rint(1 / np.where(self.diary.propensity[rows] > 0, self.diary.propensity[rows], 1.0))
-        facts = concat([facts for _, facts in used])
-        return Examples(self.world.rows.take(rows), facts, self.world.at[rows], labels, stands_for.astype(np.int64))
+
+def known(rehearsal: Rehearsal, rows: Ints, now: int) -> Floats:
+    """What may be learned of the outcomes of rows; NaN where nothing may."""
+    return np.where(*rehearsal.outcomes(rows, now), np.nan)
+
+
+def chance(rehearsal: Rehearsal, rows: Ints, now: int) -> Floats:
+    """The chance that the outcome of each row can be seen, by its action, an audit or a sample; shape (rows,)."""
+    samples, propensity = rehearsal.diary.responder.samples, rehearsal.diary.propensity[rows]
+    return chances(samples, rows, propensity, now) if samples else propensity
+
+
+def examples(rehearsal: Rehearsal, now: int, since: int | None = None) -> Examples:
+    """The decided rows with the facts they were decided on, and what is known and revealed of their outcomes."""
+    diary, world, system = rehearsal.diary, rehearsal.world, rehearsal.project.system
+    plan, lag = system.training, system.outcome.matures
+    since = now - 3 * lag - plan.test - plan.calibrate - plan.window if since is None else since
+    used = [(rows, facts) for rows, facts in diary.facts if len(rows) and world.at[rows].max() > since]
+    if not used:
+        raise InputError("nothing has been decided that could be learned from")
+    rows = np.concatenate([rows for rows, _ in used])
+    propensity = chance(rehearsal, rows, now)
+    stands_for = np.rint(1 / np.where(propensity > 0, propensity, 1.0)).astype(np.int64)
+    facts, labels, sure = concat([facts for _, facts in used]), known(rehearsal, rows, now), None
+    if diary.responder.samples and system.reviewers is not None:  # a verdict is less sure than a table, as live
+        looked = ~np.isnan(labels) & ~rehearsal.shown(rows)
+        stands_for = np.minimum(stands_for, MOST)
+        sure = np.where(looked, agreement(np.array(1), np.array(0), system.reviewers.accuracy)[1], 1.0)
+    return Examples(world.rows.take(rows), facts, world.at[rows], labels, stands_for, sure)
 
 
 def _watch(rehearsal: Rehearsal, now: int) -> None:
-    """One look of the monitors, when it is due."""
+    """One look of the monitors, when it is due, and what the system declares to be done at once."""
     diary, system = rehearsal.diary, rehearsal.project.system
     if not diary.watcher.due(now, system.watch.every):
+        diary.responder.lift(system, rehearsal.desk.store, now)
         return
 
-    def labels(rows: Ints) -> Floats:
-        settled = np.fromiter((final is not None for final in diary.final[rows]), np.bool_, len(rows))
-        return np.where(rehearsal.shown(rows) & settled, rehearsal.world.labels(rows, now), np.nan)
-
-    watch(diary.watcher, Tick(
-        now, rehearsal.world, diary.action, diary.final, diary.probability, diary.propensity, diary.by_release, labels,
+    found = watch(diary.watcher, Tick(
+        now, rehearsal.world, diary.action, diary.final, diary.probability, diary.propensity, diary.by_release,
+        lambda rows: known(rehearsal, rows, now),
         rehearsal.desk.release, len(diary.releases) - 1, rehearsal.project.contracts["input"],
         usual_metrics(diary.releases[-1][1].evidence.get("metrics", {})), diary.rejections - rehearsal.rejected,
         (diary.worked_a_day[-1], diary.expired_a_day[-1]) if diary.worked_a_day else None,
     ))  # fmt: skip
     rehearsal.rejected = diary.rejections
+    if system.watch.respond:
+        due = diary.responder.due(system, found, now)
+        diary.responder.lift(system, rehearsal.desk.store, now)
+        for each in due:
+            diary.responder.responses.append(Response(now, each, _answered(rehearsal, each, now)))
+
+
+def _answered(rehearsal: Rehearsal, due: Answer, now: int) -> str | Sample:
+    """Do what is declared; returns what came of it. What fails says so, as live."""
+    try:
+        if due.what == ROLLBACK:
+            return _rolled_back(rehearsal, now)
+        if due.what == SAMPLE:
+            return _sampled(rehearsal, now)
+        return tighten(rehearsal.desk.store, rehearsal.project.system.name, due, now)
+    except RoadworthyError as error:
+        return f"failed: {error}"
+
+
+def _rolled_back(rehearsal: Rehearsal, now: int) -> str:
+    """The release that was live before decides again. Raises Conflict where there is none."""
+    diary = rehearsal.diary
+    draft = diary.responder.before(diary.releases)
+    if (rollout := rehearsal.rollout()) is not None:
+        gone, new = rehearsal.desk.release.digest[:SHORT], draft.release.digest[:SHORT]
+        rehearsal.end(rollout, now, f"its baseline {gone} was retired: {new} is live")
+    diary.responder.left.add(len(diary.releases) - 1)
+    rehearsal.take_over(draft, now)
+    return f"release {draft.release.digest[:SHORT]} decides again"
+
+
+def _sampled(rehearsal: Rehearsal, now: int) -> Sample:
+    """People look at some decisions whose outcome is not known. Raises NotFound and InputError."""
+    diary, world, system = rehearsal.diary, rehearsal.world, rehearsal.project.system
+    samples, rows = diary.responder.samples, np.flatnonzero(diary.action != None)  # noqa: E711  elementwise
+    waiting = rows[np.isnan(known(rehearsal, rows, now)) & ~drawn(samples, rows)]
+    hidden, key = ~rehearsal.shown(waiting), f"{system.name}/{iso(now)}"
+    sample = sampled(system, world, rehearsal.queue, waiting, hidden, key, rehearsal.seed)
+    samples.append(sample)
+    seen = sample.rows[sample.hidden]
+    told, value = sample.known[sample.hidden], sample.verdict[sample.hidden]
+    rehearsal.desk.views.learn(world.rows.take(seen), world.at[seen], told, value, np.full(len(seen), np.nan))
+    return sample
 
 
 def has_tests(system: System) -> bool:
     """Whether a rollout has an A/B test, which looks back at what was decided before it."""
     return system.rollout is not None and any(step.kind == "ab" for step in system.rollout.steps)
-
-
-def before_outcomes(world: World, start: int, stop: int) -> int:
-    """The end of the longest batch from `start` none of whose rows' outcomes is known within it."""
-    has = world.first[start + 1 : stop + 1] > world.first[start:stop]
-    if not has.any():
-        return stop
-    soonest = int(world.version_known[world.first[start:stop][has]].min())
-    return max(start + 1, int(np.searchsorted(world.known, soonest, side="left")))
 
 
 def reprice(system: System, diary: Diary, desk: Desk) -> None:
@@ -396,46 +434,11 @@ def reprice(system: System, diary: Diary, desk: Desk) -> None:
         desk.price = shadow_price(np.concatenate(recent), len(recent), system.reviewers.capacity)
 
 
-def guard(learning: Learning, diary: Diary, draft: Draft, log: dict[str, Any], began: int) -> None:
-    """Would it help, and did nothing go wrong: asked before a model that was trained unattended goes on."""
-    helps, why = learning.helps(draft.evidence, began)
-    decided, rejected = sum(len(rows) for rows, _ in diary.facts), diary.rejections
-    found = guards(draft.evidence, learning.draft.evidence, rejected, decided + rejected)
-    log["guards"] = [each.plain() for each in found]
-    stopped = broken(found)
-    log["released"] = bool(log["released"] and helps and not stopped)
-    log["why"] = "; ".join([log["why"], why, *stopped])
-
-
 def verdicts(project: Project, world: World, rows: Ints, draws: Floats, accuracy: float) -> Column:
     """The actions that reviewers of an accuracy take: they find the truth where the row's draw lies under it."""
     truth = world.outcome[rows] == 1
     found = np.where(draws < accuracy, truth, ~truth)
     return best_action(project.system, world.rows.take(rows), found)
-
-
-def worth_releasing(metrics: dict[str, Any], over_rule: bool) -> tuple[bool, str]:
-    """Whether a model may replace what runs. Three answers, and only the first releases: pass, fail, not enough data.
-
-    Over the rule it must be worth more, by the lower end of the paired interval; over an earlier model it must not be
-    worth less by more than `NON_INFERIORITY` of its own value.
-    """
-    gain, value = metrics["gain_over_champion"], metrics["value_per_day"]
-    if gain["low"] is None:
-        return False, "not enough data to compare its value"
-    margin = 0.0 if over_rule else -NON_INFERIORITY * abs(value["estimate"] or 0.0)
-    shown = f"{gain['estimate']:+,.0f} a day [{gain['low']:+,.0f}, {gain['high']:+,.0f}] against what it replaces"
-    return bool(gain["low"] > margin), shown
-
-
-def may_replace(gates: Sequence[Gate], evidence: Mapping[str, Any], over_rule: bool) -> tuple[bool, str]:
-    """Whether a model may replace what runs: it keeps the declared gates or, where there are none, its value holds."""
-    released, why = worth_releasing(evidence["metrics"], over_rule)
-    lines = in_rehearsal(gates, evidence[EVALUATION])
-    if not lines:
-        return released, why
-    broken = [f"{each.gate.text}: {each.verdict}" for each in lines if not each.kept]
-    return not broken, "; ".join([why, *broken])
 
 
 def done(work: Callable[[], Draft]) -> Future[Draft]:
@@ -478,15 +481,7 @@ def rehearse(  # noqa: PLR0913  a world, and how to run it
         raise InputError("there is no history to rehearse", hint="the input source holds no row")
     today = rule_release(project)
     start = int(world.known[0]) // DAY * DAY
-    diary = Diary(
-        action=text([None] * rows),
-        final=text([None] * rows),
-        draw=np.full(rows, np.nan),
-        probability=np.full(rows, np.nan),
-        propensity=np.zeros(rows),
-        by_release=np.full(rows, -1),
-        releases=[(start, today)],
-    )
+    diary = diary_of(rows, (start, today))
     views = views or RunningViews(project.views, today.release.quanta())
     desk = Desk(today.release, store, views, b"rehearsal", lambda: 0.0)
     queue = Queue(project.system.reviewers, start) if project.system.reviewers else None

@@ -72,15 +72,17 @@ class Watcher:
         return {"looks": self.looks, "pages": self.pages, "shown": dict(sorted(self.shown.items()))}
 
 
-def watch(watcher: Watcher, tick: Tick) -> None:
-    """One look at what came since the last one."""
+def watch(watcher: Watcher, tick: Tick) -> list[dict[str, Any]]:
+    """One look at what came since the last one; returns its findings."""
     period = _period(watcher, tick)
     others = [drift(period, tick.contract, most=COMPARED, classify=False)]
     if period.model:
         others.append(concept_drift(period))
     watcher.state, found = look(begin(watcher.state, tick.release.digest), period, tick.usual, tick.contract, others)
-    _note(watcher, [each.plain() for each in found], tick.now)
+    plain = [each.plain() for each in found]
+    _note(watcher, plain, tick.now)
     watcher.since, watcher.looks = tick.now, watcher.looks + 1
+    return plain
 
 
 def _period(watcher: Watcher, tick: Tick) -> Period:

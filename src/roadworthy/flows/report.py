@@ -17,7 +17,9 @@ from roadworthy.core.worth import Ledgered, RuleBaseline, bounds, do_nothing, le
 from roadworthy.flows.answer import decision
 from roadworthy.flows.decide import decision_of, iso
 from roadworthy.flows.declare import Project
-from roadworthy.flows.rehearse import Diary, verdicts
+from roadworthy.flows.rehearse import verdicts
+from roadworthy.flows.rehearse_diary import Diary
+from roadworthy.flows.rehearse_respond import assumed
 from roadworthy.flows.world import Tables, World
 from roadworthy.ports import Store
 
@@ -65,6 +67,7 @@ def report(project: Project, tables: Tables, world: World, diary: Diary, seed: i
         "changes": _changes(system, diary, daily, world, mine, worth),
         "trainings": [_training(each) for each in diary.trainings],
         "watch": diary.watcher.plain(),
+        "responses": [each.plain(int(world.known[-1])) for each in diary.responder.responses],
         "rollouts": [rollout.plain() for rollout in diary.rollouts],
         "releases": [
             {"at": iso(at), "digest": draft.release.digest, "kind": draft.release.manifest.kind}
@@ -122,6 +125,7 @@ def _money(project: Project, world: World, diary: Diary, decided: Bools, worth: 
     money[decided] = worth.of(final[decided])
     if reviewers is not None:
         money[worked] -= round(reviewers.cost * MONEY)
+        money[diary.responder.looked_at(int(world.known[-1]))] -= round(reviewers.cost * MONEY)
     return money[decided]
 
 
@@ -254,6 +258,7 @@ def _assumptions(system: System, rule: RuleBaseline, tables: Tables, outcome: Fl
     if left_out := [gate.text for gate in system.gates if gate.kind != EVALUATION]:
         out.append(f"A model is released only if it keeps its gates. Not asked here, because history cannot tell: "
                    f"{', '.join(left_out)}.")  # fmt: skip
+    out += assumed(system)
     unknown = int(np.isnan(outcome).sum())
     if unknown:
         out.append(f"{unknown:,} decisions have no known outcome: they count as 0, and the range says what that hides.")

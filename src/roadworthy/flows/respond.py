@@ -7,6 +7,7 @@ kept before it is done, under an id of its incident, so it is never done twice.
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from typing import Any
 
 from roadworthy.core import record
@@ -21,6 +22,7 @@ from roadworthy.ports import Store
 RESPONSE = "response"
 CASES = 100  # decisions that a sample holds
 MOST = 10_000
+UPTO = "upto"  # in the result of a sample: the number of the last record that could be drawn
 BEGUN = "begun"  # the result of what a declared answer has not finished
 LONGEST = 1_000  # characters of a name or of a reason
 Document = tuple[str, str, dict[str, Any]]
@@ -88,9 +90,14 @@ def sample(store: Store, system: str, cases: int, key: str) -> dict[str, Any]:
                 waiting.append((header.id, header.at, header.action))
     if not waiting:
         raise NotFound(f"no decision of {system} waits for its outcome")
-    draws = uniform(key, (id for id, _, _ in waiting))
-    drawn = sorted(zip(draws, waiting, strict=True))[:cases]
+    drawn = [waiting[place] for place in drawn_of(key, [id for id, _, _ in waiting], cases)]
     return {
-        "of": len(waiting), "chance": len(drawn) / len(waiting),
-        "cases": [{"decision_id": id.hex(), "at": iso(at), "action": action} for _, (id, at, action) in drawn],
+        "of": len(waiting), "chance": len(drawn) / len(waiting), UPTO: store.last(system, INPUT),
+        "cases": [{"decision_id": id.hex(), "at": iso(at), "action": action} for id, at, action in drawn],
     }  # fmt: skip
+
+
+def drawn_of(key: str, ids: Sequence[bytes], cases: int) -> list[int]:
+    """The positions of so many of the ids, or of all where there are fewer, in the order of their draws."""
+    draws = uniform(key, ids)
+    return sorted(range(len(ids)), key=lambda place: (draws[place], ids[place]))[:cases]

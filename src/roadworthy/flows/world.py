@@ -145,6 +145,14 @@ class World:
         was = np.where(place > self.first[row], before, np.nan)
         return row, self.version_known[place], self.version_value[place], was
 
+    def before_outcomes(self, start: int, stop: int) -> int:
+        """The end of the longest batch from `start` none of whose rows' outcomes is known within it."""
+        has = self.first[start + 1 : stop + 1] > self.first[start:stop]
+        if not has.any():
+            return stop
+        soonest = int(self.version_known[self.first[start:stop][has]].min())
+        return max(start + 1, int(np.searchsorted(self.known, soonest, side="left")))
+
 
 def world_of(project: Project, tables: Tables) -> World:
     """The rows as they arrived."""

@@ -15,6 +15,7 @@ class Answer(NamedTuple):
     """What is to be done, about which incident, and why."""
 
     incident: str
+    monitor: str
     what: str
     why: str
 
@@ -38,5 +39,5 @@ def answers(
         for each in body["findings"]:
             monitor, what = each["monitor"], declared.get(each["monitor"])
             if what and (monitor, each["about"]) in paging and (id, what) not in done:
-                found.setdefault((id, what), Answer(id, what, f"{monitor} ({each['about']}): {each['why']}"))
+                found.setdefault((id, what), Answer(id, monitor, what, f"{monitor} ({each['about']}): {each['why']}"))
     return list(found.values())
