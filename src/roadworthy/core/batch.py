@@ -30,6 +30,8 @@ DTYPES: Mapping[Kind, np.dtype[Any]] = MappingProxyType(
     {"number": np.dtype(np.float64), "time": np.dtype("datetime64[us]"), "text": np.dtype(object)}
 )
 
+NAT = -(2**63)  # how a missing time stands among integers of microseconds
+
 
 @dataclass(frozen=True, slots=True, eq=False)
 class Batch:
@@ -69,6 +71,9 @@ class Batch:
 
     def select(self, names: Iterable[str]) -> Batch:
         """Only these columns, in this order. Raises KeyError for a name that is not here."""
+        names = tuple(names)
+        if names == tuple(self.columns):
+            return self
         return Batch({name: self.columns[name] for name in names}, self.length, self.categories)
 
     def with_columns(self, columns: Mapping[str, Column]) -> Batch:
@@ -152,8 +157,8 @@ def text(values: Iterable[str | None]) -> Column:
 
 
 def microseconds(column: Column) -> Ints:
-    """Times as integers of microseconds since 1970-01-01 UTC; NaT becomes the smallest int64."""
-    return column.astype("datetime64[us]").view(np.int64)
+    """Times as integers of microseconds since 1970-01-01 UTC; NaT becomes `NAT`."""
+    return column.astype(DTYPES["time"]).view(np.int64)
 
 
 def times(values: Ints) -> Column:

@@ -64,7 +64,7 @@ def derive(release: Release, work: Work) -> Work:
 
     def features(rows: slice) -> Batch:
         columns = {**work.rows.take(rows).columns, **work.facts.take(rows).columns}
-        return compute(release.features, columns, rows.stop - rows.start)
+        return compute(release.features, columns, rows.stop - rows.start, release.called)
 
     computed = _each(features, slice(0, length), failed, lambda: _no_features(release))
     return work._replace(failed=failed, features=Batch(computed.columns, length, release.categories))
@@ -91,10 +91,12 @@ def score(release: Release, work: Work) -> Work:
         return Batch({"score": raw}, len(raw))
 
     raw = _each(scores, slice(0, length), failed, lambda: {"score": np.full(1, np.nan)})["score"]
-    raw = np.where(failed == None, raw, np.nan)  # noqa: E711  elementwise
-    nonsense = ~((raw >= 0) & (raw <= 1)) & (failed == None)  # noqa: E711
-    failed[nonsense] = "the model's score is not a number in [0, 1]"
-    return work._replace(score=_rounded(np.where(nonsense, np.nan, raw)), failed=failed)
+    sound = (raw >= 0) & (raw <= 1)
+    if failed.tolist().count(None) < length or not sound.all():
+        scored = failed == None  # noqa: E711  elementwise
+        failed[scored & ~sound] = "the model's score is not a number in [0, 1]"
+        raw = np.where(scored & sound, raw, np.nan)
+    return work._replace(score=_rounded(raw), failed=failed)
 
 
 def calibrate(release: Release, work: Work) -> Work:
@@ -107,10 +109,12 @@ def judge(release: Release, work: Work) -> Work:
     """The action: by the rule of today for a release without a model, else by highest expected value."""
     system = release.system
     price = work.facts[REVIEW_PRICE]
-    judgement = judge_rows(system, work.rows, work.probability, price)
-    failed = work.failed.copy()
+    judgement = judge_rows(system, work.rows, work.probability, price, release.payoffs)
+    failed = work.failed
     if release.predict is not None:
-        failed[judgement.unknown & (failed == None)] = NO_VALUE  # noqa: E711  elementwise
+        if judgement.unknown.any():
+            failed = failed.copy()
+            failed[judgement.unknown & (failed == None)] = NO_VALUE  # noqa: E711  elementwise
     else:
         by_rule = np.where(system.rule.when.fires(work.rows), system.decision.actions.index(system.rule.then), 0)
         judgement = replace(judgement, chosen=np.where(judgement.guarded, judgement.chosen, by_rule))
