@@ -352,7 +352,9 @@ def _listed_values(field: Field) -> frozenset[str | None] | None:
     if field.kind != "text" or not field.enum:
         return None
     column = np.array([*field.enum, None], object)
-    kept = valid({rule.name: rule.verdict(Batch({field.name: column}, len(column))) for rule in _rules(field)}, len(column))
+    kept = valid(
+        {rule.name: rule.verdict(Batch({field.name: column}, len(column))) for rule in _rules(field)}, len(column)
+    )
     return frozenset(column[kept].tolist())
 
 

@@ -11,6 +11,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints, text
@@ -86,8 +87,7 @@ def best_action(system: System, rows: Batch, found: Bools) -> Column:
     return np.asarray(names[np.argmax(values, axis=0)])
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(msgspec.Struct, frozen=True, eq=False):
     """What the policy chose for each row, before and after its guardrails."""
 
     actions: tuple[str, ...]  # as they are declared
@@ -124,7 +124,7 @@ def judge(
         offered[review] = money[review] - price
     unvalued = np.isnan(offered)
     if unvalued.any():
-        unknown = unvalued.any(axis=0)
+        unknown = np.asarray(unvalued.any(axis=0))
         chosen = np.argmax(np.where(unvalued, -np.inf, offered), axis=0)
         chosen[unknown] = actions.index(system.decision.fallback)
     else:

@@ -122,7 +122,8 @@ class SQLiteStore:
                         # Before the commit: whoever sees the entry in the log must also find its ids.
                         noted[number] = prefixes([item.id for item in entry.items]).tolist()
                         self._recent.note(number, noted[number])
-                    writer.executemany(tables.ADD_DOCUMENT, bodies)
+                    if bodies:
+                        writer.executemany(tables.ADD_DOCUMENT, bodies)
             except BaseException:
                 for number in reversed(noted):
                     self._recent.forget(number, noted[number])
