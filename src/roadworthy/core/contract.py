@@ -185,8 +185,9 @@ def check(contract: Contract, batch: Batch) -> dict[str, Bools]:
 def keeps(contract: Contract, batch: Batch) -> Bools:
     """What `valid(check(contract, batch), len(batch))` gives, at a fraction of its cost for a small batch."""
     limits = contract.limits
-    kept = np.ones(len(batch), np.bool_)
-    if limits.names:
+    if not limits.names:
+        kept = np.ones(len(batch), np.bool_)
+    else:
         numbers = np.array([batch[name] for name in limits.names])
         broken = numbers < limits.low
         broken |= numbers > limits.high

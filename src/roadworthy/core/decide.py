@@ -58,7 +58,7 @@ class Work(msgspec.Struct, frozen=True, eq=False):
 def derive(release: Release, work: Work) -> Work:
     """The features. Rows whose features cannot be computed have none, and say why."""
     length = len(work.rows)
-    failed = text([None] * length)
+    failed = np.empty(length, object)  # numpy fills it with None
     if release.predict is None:
         return replace(work, failed=failed, features=Batch({}, length))
 

@@ -32,6 +32,7 @@ INPUT, OUTCOME = "input", "outcome"  # the streams of a system's log
 KNOWN = "known_at"  # the column of a source that says when a row reached us; without one it was known at once
 TAKEN, REPEATED, CONFLICT, REJECTED = 0, 1, 2, 3
 UNRECORDED = 4  # a bad row that was answered and left no record: see `flows.tally`
+NO_LABELS = Labels(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0))
 
 
 @dataclass(slots=True)
@@ -55,6 +56,8 @@ class Taken:
     @property
     def recorded(self) -> Ints:
         """The positions of the rows that have a record of this batch."""
+        if len(self.new) == len(self.status):
+            return self.new
         return np.flatnonzero((self.status != REPEATED) & (self.status != UNRECORDED))
 
     @property
@@ -154,8 +157,10 @@ class Desk:
 
     def labels(self, taken: Taken) -> Labels:
         """Outcomes that came before their decision: they waited in the log, and count from the decision on."""
+        if not taken.found:
+            return NO_LABELS
         waited: list[tuple[int, int, float, float]] = []
-        for position, origin in enumerate(taken.new.tolist() if taken.found else ()):
+        for position, origin in enumerate(taken.new.tolist()):
             told = versions(taken.found.get(taken.ids[origin], ()))
             label = [np.nan, *labels(told, self.release.system.outcome.conflict).tolist()] if told else []
             waited += [(position, each.known, label[nth + 1], label[nth]) for nth, each in enumerate(told)]
