@@ -18,7 +18,7 @@ import sqlite3
 import time
 from collections.abc import Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, closing, contextmanager, nullcontext, suppress
+from contextlib import AbstractContextManager, contextmanager, nullcontext, suppress
 from dataclasses import dataclass
 from itertools import groupby
 from pathlib import Path
@@ -220,7 +220,7 @@ class SQLiteStore:
                 connection.execute(f"PRAGMA max_page_count = {max(1, max_bytes // size)}")
             self._recent.catch_up(connection, f"store {self.path}")
         if self._writer and self._durable:
-            tables.make_room(self.path, self._sizes.wal * (OVERDUE + 1))
+            tables.make_room(self.path, self._sizes.wal * OVERDUE)
 
     @contextmanager
     def _reading(self) -> Iterator[sqlite3.Connection]:
@@ -315,10 +315,6 @@ class SQLiteStore:
         if many:
             self._recent.move(writer, self._lock, sizes.slice)
         if many or self._unchecked >= sizes.wal * patience:
-            # Nearly all of it while others append, over a connection of its own; then the little that came meanwhile,
-            # so that the WAL begins anew. Done at once, it held up an append for 10 to 23 ms.
-            with closing(tables.connect(self.path, timeout=self._timeout, writes=True, durable=self._durable)) as other:
-                other.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
             with self._lock:
                 writer.execute("PRAGMA wal_checkpoint(PASSIVE)").fetchall()
                 self._unchecked = 0
