@@ -55,7 +55,7 @@ class Sizes:
 
     ids: int = 1 << 16  # in memory worth moving to the table: 12 MB, read again in a moment after a crash
     slice: int = 1 << 13  # ids moved in one transaction; an append waits for one slice at most
-    wal: int = 4 << 20  # bytes worth a checkpoint
+    wal: int = 1 << 20  # bytes worth a checkpoint: a larger one holds up an append for longer
     page: int = 4 << 20  # bytes of packed entries that a scan holds at a time
 
 
