@@ -118,8 +118,9 @@ def _standard(folder: Path, train: str) -> None:
     (system / "model.py").write_text(f'"""The columns as they are."""\n\nFEATURES = ({names})\n')
     (system / "train.py").write_text(train)
     _edit(system / "system.yaml", r"if_true: -\d+, if_false: 0", "if_true: -0.3, if_false: 0")  # few rows need reasons
+    _edit(system / "system.yaml", r"  - value >= champion\n", "")  # hardly anything is at stake, so it gains nothing
     _edit(system / "contracts" / "standard-work.odcs.yaml", r"\{1,7\}", "{1,16}")  # room for the client's ids
-    _command("train", "--system", str(system), "--home", str(folder / "home"))
+    _live(folder, "--system", str(system))
 
 
 def _fraud(folder: Path, days: int = 183) -> None:
@@ -127,7 +128,12 @@ def _fraud(folder: Path, days: int = 183) -> None:
     data.mkdir()
     simulate(data, days=days)
     system = Path(__file__).resolve().parents[1] / "src" / "roadworthy" / "examples" / "fraud" / "system"
-    _command("train", "--system", str(system), "--data", str(data), "--home", str(folder / "home"))
+    _live(folder, "--system", str(system), "--data", str(data))
+
+
+def _live(folder: Path, *of: str) -> None:
+    _command("train", *of, "--home", str(folder / "home"))
+    _command("promote", "--home", str(folder / "home"), "--by", "bench")
 
 
 def _edit(path: Path, pattern: str, text: str) -> None:

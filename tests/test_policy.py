@@ -10,7 +10,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from roadworthy.core.batch import Batch, batch, text
-from roadworthy.core.policy import best_action, judge, millionths, payoffs, shadow_price
+from roadworthy.core.policy import best_action, constant_payoffs, judge, millionths, payoffs, shadow_price
 from roadworthy.testing.systems import expression, small_system
 
 SYSTEM = small_system()
@@ -69,6 +69,26 @@ def test_no_action_that_was_offered_is_worth_more(amount, seed, price, accuracy)
     direct = np.maximum(offered["approve"], offered["block"])
     np.testing.assert_allclose(found.review_gain, offered["review"] + price - direct, atol=1e-6)
     np.testing.assert_allclose(found.review_value, offered["review"] + price, atol=1e-6)
+
+
+@given(st.lists(st.one_of(st.floats(0, 1), st.just(np.nan)), max_size=5), st.floats(0, 10))
+def test_what_is_worked_out_once_judges_as_what_is_worked_out_each_time(probability, price):
+    """Where no amount depends on the row the payoffs are known beforehand, and every row is judged the same by them."""
+    value = (replace(SYSTEM.value[0], if_true=expression("-30")), replace(SYSTEM.value[1], if_false=expression("-7")))
+    system, some = replace(SYSTEM, value=value), rows(*[6_000.0] * len(probability))
+    given_probability, prices = np.array(probability, np.float64), np.full(len(probability), price)
+    constant = constant_payoffs(system)
+    assert constant is not None
+    once = judge(system, some, given_probability, prices, constant)
+    each = judge(system, some, given_probability, prices)
+    for name in ("chosen", "expected", "review_gain", "review_value", "guarded", "unknown"):
+        assert np.array_equal(getattr(once, name), getattr(each, name), equal_nan=getattr(each, name).dtype.kind == "f")
+    assert list(once.guardrails) == list(each.guardrails)
+
+
+def test_amounts_of_the_row_are_not_worked_out_beforehand():
+    """A payoff that reads a column is no constant."""
+    assert constant_payoffs(SYSTEM) is None
 
 
 def test_a_price_takes_reviews_away():

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
+from msgspec.structs import replace
 
 from roadworthy.core.batch import Batch, Bools, Column, Ints, text
 from roadworthy.core.decide import Work
@@ -107,7 +108,7 @@ def _alike(parts: list[Part]) -> list[Part]:
         facts = part.work.facts
         added = {name: facts[name] if name in facts else text([None] * len(facts)) for name in names}
         alike = part if len(added) == len(facts.names) else part._replace(
-            work=part.work._replace(facts=Batch(added, len(facts)))
+            work=replace(part.work, facts=Batch(added, len(facts)))
         )  # fmt: skip
         out.append(alike)
     return out
@@ -116,7 +117,7 @@ def _alike(parts: list[Part]) -> list[Part]:
 def joined(parts: Sequence[Part], rows: Batch, facts: Batch, ids: Sequence[bytes]) -> Work:
     """The work of all parts as of one batch, in the order of its rows. Features stay with their releases."""
     if len(parts) == 1:
-        return parts[0].work._replace(facts=facts)
+        return replace(parts[0].work, facts=facts)
     size, works = len(ids), [part.work for part in parts]
 
     def column(arrays: Sequence[Column]) -> Any:

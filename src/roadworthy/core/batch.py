@@ -13,10 +13,10 @@ An incoming NaN is a missing value; an infinity never enters a batch (the contra
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
 from types import MappingProxyType
 from typing import Any, Literal
 
+import msgspec
 import numpy as np
 from numpy.typing import NDArray
 
@@ -30,9 +30,10 @@ DTYPES: Mapping[Kind, np.dtype[Any]] = MappingProxyType(
     {"number": np.dtype(np.float64), "time": np.dtype("datetime64[us]"), "text": np.dtype(object)}
 )
 
+NAT = -(2**63)  # how a missing time stands among integers of microseconds
 
-@dataclass(frozen=True, slots=True, eq=False)
-class Batch:
+
+class Batch(msgspec.Struct, frozen=True, eq=False):
     """Named columns of equal length, each of one kind.
 
     `columns` maps a name to an array of shape (length,). `categories` gives, for text columns that a model reads, the
@@ -41,7 +42,7 @@ class Batch:
 
     columns: Mapping[str, Column]
     length: int
-    categories: Mapping[str, Mapping[str, float]] = field(default_factory=dict)
+    categories: Mapping[str, Mapping[str, float]] = {}
 
     def __len__(self) -> int:
         return self.length
@@ -69,11 +70,18 @@ class Batch:
 
     def select(self, names: Iterable[str]) -> Batch:
         """Only these columns, in this order. Raises KeyError for a name that is not here."""
+        names = tuple(names)
+        if names == tuple(self.columns):
+            return self
         return Batch({name: self.columns[name] for name in names}, self.length, self.categories)
 
     def with_columns(self, columns: Mapping[str, Column]) -> Batch:
         """These columns added, or put in place of the ones of the same name."""
         return Batch({**self.columns, **columns}, self.length, self.categories)
+
+    def with_categories(self, categories: Mapping[str, Mapping[str, float]]) -> Batch:
+        """The same columns under these codes."""
+        return Batch(self.columns, self.length, categories)
 
     def matrix(self) -> Floats:
         """The columns side by side as float64, shape (length, columns); text as its category code.
@@ -82,7 +90,9 @@ class Batch:
         """
         if not self.columns:
             return np.empty((self.length, 0), np.float64)
-        columns = [self._numbers(name, column) for name, column in self.columns.items()]
+        columns = [
+            column if column.dtype.char == "d" else self._numbers(name, column) for name, column in self.columns.items()
+        ]
         return np.ascontiguousarray(np.array(columns).T)  # twice as fast for a few rows as one column after the other
 
     def to_pandas(self) -> Any:
@@ -98,8 +108,6 @@ class Batch:
         return pandas.DataFrame(frame)
 
     def _numbers(self, name: str, column: Column) -> Floats:
-        if column.dtype == np.float64:
-            return column
         if kind_of(column) == "text":
             codes = self.categories.get(name, {})
             return np.array(list(map(codes.get, column.tolist())), np.float64)  # None becomes NaN
@@ -152,8 +160,8 @@ def text(values: Iterable[str | None]) -> Column:
 
 
 def microseconds(column: Column) -> Ints:
-    """Times as integers of microseconds since 1970-01-01 UTC; NaT becomes the smallest int64."""
-    return column.astype("datetime64[us]").view(np.int64)
+    """Times as integers of microseconds since 1970-01-01 UTC; NaT becomes `NAT`."""
+    return column.astype(DTYPES["time"]).view(np.int64)
 
 
 def times(values: Ints) -> Column:

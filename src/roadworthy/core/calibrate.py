@@ -32,7 +32,7 @@ class Calibration:
 
 def expit(z: Floats) -> Floats:
     """The logistic function. SciPy's own would cost every start of a server half a second to import."""
-    return 1 / (1 + np.exp(-np.clip(z, -700, 700)))
+    return 1 / (1 + np.exp(-np.minimum(np.maximum(z, -700), 700)))  # `np.clip` takes four times as long for a few rows
 
 
 def fit(scores: Floats, labels: Floats) -> Calibration:
@@ -59,5 +59,5 @@ def fit(scores: Floats, labels: Floats) -> Calibration:
 
 
 def _logs(scores: Floats) -> tuple[Floats, Floats]:
-    inside = np.minimum(np.maximum(scores, EDGE), 1 - EDGE)  # `np.clip` takes four times as long for a few rows
+    inside = np.minimum(np.maximum(scores, EDGE), 1 - EDGE)
     return np.log(inside), -np.log1p(-inside)

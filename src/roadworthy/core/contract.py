@@ -115,6 +115,16 @@ class Contract:
         return primary_key(self.fields)
 
     @cached_property
+    def names(self) -> tuple[str, ...]:
+        """The names of the fields, in their order."""
+        return tuple(field.name for field in self.fields)
+
+    @cached_property
+    def times(self) -> tuple[str, ...]:
+        """The names of the fields that are times."""
+        return tuple(field.name for field in self.fields if field.kind == "time")
+
+    @cached_property
     def by_name(self) -> Mapping[str, Field]:
         """The fields by their names."""
         return {field.name: field for field in self.fields}
@@ -136,14 +146,17 @@ class Contract:
 
 
 class Limits(NamedTuple):
-    """The commonest rules of numbers, side by side. Arrays have shape (names, 1); `others` are the rest."""
+    """The commonest rules of numbers, side by side; arrays have shape (names, 1). `others` are the rest by column.
+
+    `others` holds a column, the values that keep every rule of it where it declares which it may have, and its rules.
+    """
 
     names: tuple[str, ...]
     low: Floats
     high: Floats
     required: Bools
     whole: Ints  # which of the names are integers, shape (integers,)
-    others: tuple[Rule, ...]
+    others: tuple[tuple[str, frozenset[str | None] | None, tuple[Rule, ...]], ...]
 
 
 def primary_key(fields: Iterable[Field]) -> tuple[str, ...]:
@@ -172,8 +185,9 @@ def check(contract: Contract, batch: Batch) -> dict[str, Bools]:
 def keeps(contract: Contract, batch: Batch) -> Bools:
     """What `valid(check(contract, batch), len(batch))` gives, at a fraction of its cost for a small batch."""
     limits = contract.limits
-    kept = np.ones(len(batch), np.bool_)
-    if limits.names:
+    if not limits.names:
+        kept = np.ones(len(batch), np.bool_)
+    else:
         numbers = np.array([batch[name] for name in limits.names])
         broken = numbers < limits.low
         broken |= numbers > limits.high
@@ -181,8 +195,10 @@ def keeps(contract: Contract, batch: Batch) -> Bools:
         kept = ~np.logical_or.reduce(broken)
         if len(limits.whole):
             kept &= np.logical_and.reduce(_whole(numbers[limits.whole]))
-    for rule in limits.others:
-        kept &= rule.verdict(batch)
+    for name, listed, rules in limits.others:
+        if listed is None or not listed.issuperset(batch[name].tolist()):
+            for rule in rules:
+                kept &= rule.verdict(batch)
     return kept
 
 
@@ -312,6 +328,7 @@ def _rules(field: Field) -> list[Rule]:
 def _limits_of(contract: Contract) -> Limits:
     numbers = [field for field in contract.fields if field.logical_type in ("integer", "number")]
     covered = {f"{field.name}.{rule}" for field in numbers for rule in ("required", "type", "minimum", "maximum")}
+    by_field = {field.name: [rule for rule in contract.rules if rule.field == field.name] for field in contract.fields}
     most = np.finfo(np.float64).max  # where nothing is declared, only an infinity breaks it
 
     def column(values: Iterable[float | None], otherwise: float) -> Floats:
@@ -323,8 +340,23 @@ def _limits_of(contract: Contract) -> Limits:
         column((field.maximum for field in numbers), most),
         np.array([field.required for field in numbers], np.bool_)[:, None],
         np.flatnonzero([field.logical_type == "integer" for field in numbers]),
-        tuple(rule for rule in contract.rules if rule.name not in covered),
+        tuple(
+            (field.name, _listed_values(field), rules)
+            for field in contract.fields
+            if (rules := tuple(rule for rule in by_field[field.name] if rule.name not in covered))
+        ),
     )
+
+
+def _listed_values(field: Field) -> frozenset[str | None] | None:
+    """The values of a text column that break none of its rules; None where a list of them is no rule of it."""
+    if field.kind != "text" or not field.enum:
+        return None
+    column = np.array([*field.enum, None], object)
+    kept = valid(
+        {rule.name: rule.verdict(Batch({field.name: column}, len(column))) for rule in _rules(field)}, len(column)
+    )
+    return frozenset(column[kept].tolist())
 
 
 def _verdict(name: str, test: Callable[[Column], Bools], batch: Batch) -> Bools:

@@ -10,10 +10,10 @@ facts are fetched between the two.
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from dataclasses import replace
-from typing import NamedTuple
 
+import msgspec
 import numpy as np
+from msgspec.structs import replace
 
 from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints, concat, text
 from roadworthy.core.draws import uniform
@@ -31,7 +31,7 @@ HALTED = "halted"  # why there is no score
 NO_VALUE = "the value of an action is missing"  # why it is the fallback's turn though there is a score
 
 
-class Work(NamedTuple):
+class Work(msgspec.Struct, frozen=True, eq=False):
     """A batch on its way through the stages; arrays have shape (rows,), and are empty until their stage has run."""
 
     rows: Batch
@@ -58,16 +58,16 @@ class Work(NamedTuple):
 def derive(release: Release, work: Work) -> Work:
     """The features. Rows whose features cannot be computed have none, and say why."""
     length = len(work.rows)
-    failed = text([None] * length)
+    failed = np.empty(length, object)  # numpy fills it with None
     if release.predict is None:
-        return work._replace(failed=failed, features=Batch({}, length))
+        return replace(work, failed=failed, features=Batch({}, length))
 
     def features(rows: slice) -> Batch:
         columns = {**work.rows.take(rows).columns, **work.facts.take(rows).columns}
-        return compute(release.features, columns, rows.stop - rows.start)
+        return compute(release.features, columns, rows.stop - rows.start, release.called)
 
     computed = _each(features, slice(0, length), failed, lambda: _no_features(release))
-    return work._replace(failed=failed, features=Batch(computed.columns, length, release.categories))
+    return replace(work, failed=failed, features=computed.with_categories(release.categories))
 
 
 def score(release: Release, work: Work) -> Work:
@@ -75,7 +75,7 @@ def score(release: Release, work: Work) -> Work:
     length = len(work.rows)
     failed = work.failed.copy()
     if release.predict is None:
-        return work._replace(score=np.full(length, np.nan))
+        return replace(work, score=np.full(length, np.nan))
     predict = release.predict
 
     def scores(rows: slice) -> Batch:
@@ -91,30 +91,34 @@ def score(release: Release, work: Work) -> Work:
         return Batch({"score": raw}, len(raw))
 
     raw = _each(scores, slice(0, length), failed, lambda: {"score": np.full(1, np.nan)})["score"]
-    raw = np.where(failed == None, raw, np.nan)  # noqa: E711  elementwise
-    nonsense = ~((raw >= 0) & (raw <= 1)) & (failed == None)  # noqa: E711
-    failed[nonsense] = "the model's score is not a number in [0, 1]"
-    return work._replace(score=_rounded(np.where(nonsense, np.nan, raw)), failed=failed)
+    sound = (raw >= 0) & (raw <= 1)
+    if failed.tolist().count(None) < length or not sound.all():
+        scored = failed == None  # noqa: E711  elementwise
+        failed[scored & ~sound] = "the model's score is not a number in [0, 1]"
+        raw = np.where(scored & sound, raw, np.nan)
+    return replace(work, score=_rounded(raw), failed=failed)
 
 
 def calibrate(release: Release, work: Work) -> Work:
     """The score as a probability, rounded to the same quantum, and the interval around it."""
     interval = release.interval(work.score) if release.interval else None
-    return work._replace(probability=_rounded(release.calibration(work.score)), interval=interval)
+    return replace(work, probability=_rounded(release.calibration(work.score)), interval=interval)
 
 
 def judge(release: Release, work: Work) -> Work:
     """The action: by the rule of today for a release without a model, else by highest expected value."""
     system = release.system
     price = work.facts[REVIEW_PRICE]
-    judgement = judge_rows(system, work.rows, work.probability, price)
-    failed = work.failed.copy()
+    judgement = judge_rows(system, work.rows, work.probability, price, release.payoffs)
+    failed = work.failed
     if release.predict is not None:
-        failed[judgement.unknown & (failed == None)] = NO_VALUE  # noqa: E711  elementwise
+        if judgement.unknown.any():
+            failed = failed.copy()
+            failed[judgement.unknown & (failed == None)] = NO_VALUE  # noqa: E711  elementwise
     else:
         by_rule = np.where(system.rule.when.fires(work.rows), system.decision.actions.index(system.rule.then), 0)
         judgement = replace(judgement, chosen=np.where(judgement.guarded, judgement.chosen, by_rule))
-    return work._replace(judgement=judgement, failed=failed)
+    return replace(work, judgement=judgement, failed=failed)
 
 
 def audit(release: Release, work: Work) -> Work:
@@ -130,14 +134,14 @@ def audit(release: Release, work: Work) -> Work:
     hidden = np.array([action not in reveals for action in judged.actions])[judged.chosen]
     propensity[hidden] = 0.0
     if reviewers is None or not reviewers.audit or not hidden.any():
-        return work._replace(propensity=propensity, audited=audited)
+        return replace(work, propensity=propensity, audited=audited)
     free = np.flatnonzero(hidden & ~judged.guarded)
     propensity[free] = reviewers.audit
     drawn = uniform("audit", [work.ids[row] for row in free.tolist()])
     audited[free] = np.array(drawn) < reviewers.audit
     chosen = np.where(audited, judged.actions.index(reviewers.action), judged.chosen)
     judgement = replace(judged, chosen=chosen, expected=np.where(audited, judged.review_value, judged.expected))
-    return work._replace(propensity=propensity, audited=audited, judgement=judgement)
+    return replace(work, propensity=propensity, audited=audited, judgement=judgement)
 
 
 def route(release: Release, work: Work) -> Work:
@@ -154,7 +158,7 @@ def route(release: Release, work: Work) -> Work:
     cases = [b""] * len(work.rows)
     for row in np.flatnonzero(to_review).tolist():
         cases[row] = case_id(work.ids[row])
-    return work._replace(tier=tier, cases=cases)
+    return replace(work, tier=tier, cases=cases)
 
 
 def explain(release: Release, work: Work) -> Work:
@@ -165,7 +169,7 @@ def explain(release: Release, work: Work) -> Work:
         found = explained(release, work.features.take(adverse), work.score[adverse])
         for row, known in zip(adverse.tolist(), found, strict=True):
             reasons[row] = known
-    return work._replace(reasons=reasons)
+    return replace(work, reasons=reasons)
 
 
 def explained(release: Release, features: Batch, scores: Floats) -> list[tuple[Reason, ...]]:
@@ -201,7 +205,8 @@ def halt(release: Release, work: Work) -> Work:
     """
     length, decision = len(work.rows), release.system.decision
     nothing = np.full(length, np.nan)
-    return work._replace(
+    return replace(
+        work,
         features=Batch({}, length),
         score=nothing,
         failed=text([HALTED] * length),

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from typing import Any
 
 import numpy as np
@@ -57,20 +56,22 @@ def in_order(features: Iterable[Feature]) -> tuple[Feature, ...]:
     return tuple(done.values())
 
 
-def compute(features: Sequence[Feature], columns: Mapping[str, Column], length: int) -> Batch:
+def compute(
+    features: Sequence[Feature], columns: Mapping[str, Column], length: int, called: Sequence[Feature] | None = None
+) -> Batch:
     """The feature columns in the order of `features`, each of shape (length,).
 
-    `columns` holds the input columns and the facts. Raises FeatureError, naming the feature.
+    `columns` holds the input columns and the facts; `called` is `to_call(features)`, where that is known already.
+    Raises FeatureError, naming the feature.
     """
     known = dict(columns)
-    for feature in _to_call(tuple(features)):
+    for feature in to_call(features) if called is None else called:
         known[feature.name] = _call(feature, known, length)
     return Batch({feature.name: known[feature.name] for feature in features}, length)
 
 
-@lru_cache(maxsize=64)
-def _to_call(features: tuple[Feature, ...]) -> tuple[Feature, ...]:
-    """Those that are functions, in order; the same for every batch of a release."""
+def to_call(features: Sequence[Feature]) -> tuple[Feature, ...]:
+    """Those that are functions, each after those that it reads."""
     return tuple(feature for feature in in_order(features) if feature.function is not None)
 
 

@@ -9,7 +9,9 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import NamedTuple
 
+import msgspec
 import numpy as np
 
 from roadworthy.core.batch import Batch, Bools, Column, Floats, Ints, text
@@ -42,6 +44,24 @@ def payoffs(system: System, rows: Batch) -> dict[str, Payoff]:
     return {action: out[action] for action in system.decision.actions}
 
 
+class Payoffs(NamedTuple):
+    """Money of every declared action, each of shape (actions, rows), or (actions, 1) where all rows have the same."""
+
+    if_true: Floats
+    if_false: Floats
+
+
+def constant_payoffs(system: System) -> Payoffs | None:
+    """The payoffs of a system whose amounts read no column of the row, to be worked out once; None for others."""
+    amounts = [amount for each in system.value for amount in (each.if_true, each.if_false)]
+    return None if any(amount.inputs for amount in amounts) else _payoffs(system, Batch({}, 1))
+
+
+def _payoffs(system: System, rows: Batch) -> Payoffs:
+    each = payoffs(system, rows).values()
+    return Payoffs(np.array([pay.if_true for pay in each]), np.array([pay.if_false for pay in each]))
+
+
 def _review(reviewers: Reviewers, direct: Mapping[str, Payoff], accuracy: float) -> Payoff:
     """A reviewer finds the truth with the declared accuracy and then takes the best action for what was found."""
     true = np.array([each.if_true for each in direct.values()])
@@ -67,8 +87,7 @@ def best_action(system: System, rows: Batch, found: Bools) -> Column:
     return np.asarray(names[np.argmax(values, axis=0)])
 
 
-@dataclass(frozen=True, slots=True)
-class Judgement:
+class Judgement(msgspec.Struct, frozen=True, eq=False):
     """What the policy chose for each row, before and after its guardrails."""
 
     actions: tuple[str, ...]  # as they are declared
@@ -86,37 +105,45 @@ class Judgement:
         return np.asarray(text(self.actions)[self.chosen])
 
 
-def judge(system: System, rows: Batch, probability: Floats, price: Floats) -> Judgement:
-    """Choose each row's action. Rows without a probability take the declared fallback."""
+def judge(
+    system: System, rows: Batch, probability: Floats, price: Floats, constant: Payoffs | None = None
+) -> Judgement:
+    """Choose each row's action. Rows without a probability take the declared fallback.
+
+    `constant` are the system's `constant_payoffs`, where they are known already.
+    """
     actions, length = system.decision.actions, len(rows)
-    money = np.array([pay.expected(probability) for pay in payoffs(system, rows).values()])
+    if_true, if_false = constant or _payoffs(system, rows)
+    money = probability * if_true + (1 - probability) * if_false
     gain, review_value, offered = np.full(length, -np.inf), np.full(length, np.nan), money
     if system.reviewers is not None:
         review = actions.index(system.reviewers.action)
-        others = money[np.arange(len(actions)) != review].max(axis=0)
-        gain, review_value, offered = money[review] - others, money[review], money.copy()
-        offered[review] -= price
-    unknown = np.isnan(offered).any(axis=0)
-    if unknown.any():
-        chosen = np.argmax(np.where(np.isnan(offered), -np.inf, offered), axis=0)
+        offered = money.copy()
+        offered[review] = -np.inf
+        gain, review_value = money[review] - offered.max(axis=0), money[review]
+        offered[review] = money[review] - price
+    unvalued = np.isnan(offered)
+    if unvalued.any():
+        unknown = np.asarray(unvalued.any(axis=0))
+        chosen = np.argmax(np.where(unvalued, -np.inf, offered), axis=0)
         chosen[unknown] = actions.index(system.decision.fallback)
     else:
-        chosen = np.argmax(offered, axis=0)
+        unknown, chosen = np.zeros(length, np.bool_), np.argmax(offered, axis=0)
     guarded, fired = _guard(system, rows, chosen)
     return Judgement(actions, chosen, _pick(money, chosen), gain, review_value, guarded, fired, unknown)
 
 
 def _guard(system: System, rows: Batch, chosen: Ints) -> tuple[Bools, list[tuple[int, ...]]]:
     """Change what was chosen by the guardrails in their declared order; a later one has the last word."""
-    fires = [guardrail.when.fires(rows) for guardrail in system.guardrails]
-    for guardrail, fired in zip(system.guardrails, fires, strict=True):
-        chosen[fired] = system.decision.actions.index(guardrail.then)
     guarded = np.zeros(len(rows), np.bool_)
     which: list[tuple[int, ...]] = [()] * len(rows)
-    for place, fired in enumerate(fires):
-        guarded |= fired
-        for row in np.flatnonzero(fired).tolist():
-            which[row] += (place,)
+    for place, guardrail in enumerate(system.guardrails):
+        fired = guardrail.when.fires(rows)
+        if fired.any():
+            chosen[fired] = system.decision.actions.index(guardrail.then)
+            guarded |= fired
+            for row in np.flatnonzero(fired).tolist():
+                which[row] += (place,)
     return guarded, which
 
 

@@ -18,7 +18,7 @@ from typing import Any
 import msgspec
 import numpy as np
 
-from roadworthy.core.batch import Batch, Column, microseconds, missing
+from roadworthy.core.batch import NAT, Batch, Column, microseconds
 
 VERSION = 2
 OUTCOME_VERSION = 3
@@ -183,8 +183,17 @@ def bodies(batch: Batch) -> list[bytes]:
     """The canonical body of each row: an array of its values in the order of the batch's columns."""
     if not batch.names:
         return [EMPTY] * len(batch)
-    numbers = iter(_numbers([column for column in batch.columns.values() if column.dtype.kind not in "MO"]))
-    columns = (_plain(each) if each.dtype.kind in "MO" else next(numbers) for each in batch.columns.values())
+    columns: list[list[Any]] = []
+    numbers, places = [], []
+    for place, column in enumerate(batch.columns.values()):
+        if column.dtype.kind in "MO":
+            columns.append(_plain(column))
+        else:
+            numbers.append(column)
+            places.append(place)
+            columns.append([])
+    for place, values in zip(places, _numbers(numbers), strict=True):
+        columns[place] = values
     return [_encode(row) for row in zip(*columns, strict=True)]
 
 
@@ -204,8 +213,10 @@ def _numbers(columns: Sequence[Column]) -> list[list[Any]]:
         return []
     table = np.array(columns) + 0.0  # turns minus zero into zero
     plain: list[list[Any]] = table.tolist()
-    for column, row in np.argwhere(np.isnan(table)).tolist():
-        plain[column][row] = None
+    gaps = np.isnan(table)
+    if gaps.any():
+        for column, row in np.argwhere(gaps).tolist():
+            plain[column][row] = None
     return plain
 
 
@@ -215,9 +226,7 @@ def _plain(column: Column) -> list[Any]:
         texts: list[Any] = column.tolist()
         return texts
     whole: list[Any] = microseconds(column).tolist()
-    for row in np.flatnonzero(missing(column)):
-        whole[row] = None
-    return whole
+    return [None if each == NAT else each for each in whole] if NAT in whole else whole
 
 
 def macs(key: bytes, bodies: Sequence[bytes]) -> list[int]:

@@ -44,12 +44,14 @@ def decisions(
     """The records of rows that a release decided: `rows` in the contract's columns, `known` in microseconds."""
     judged, ids = work.judged, list(work.ids)
     size = len(ids)
+    score, probability, expected, review_gain, propensity = _whole(
+        [work.score, work.probability, judged.expected, judged.review_gain, work.propensity]
+    )
     columns: tuple[Sequence[Any], ...] = (
         [record.VERSION] * size, seqs, ["decision"] * size, ids, [release.system.name] * size,
         [release.digest_bytes] * size, [arm] * size,
         microseconds(rows[release.system.decision.at]).tolist(), known.tolist(), judged.action.tolist(),
-        work.tier.tolist(), _whole(work.score), _whole(work.probability), _whole(judged.expected),
-        _whole(judged.review_gain), millionths(work.propensity).tolist(), work.cases, _codes(release, work),
+        work.tier.tolist(), score, probability, expected, review_gain, propensity, work.cases, _codes(release, work),
         _intervals(work),
     )  # fmt: skip
     headers = record.headers(columns)
@@ -81,10 +83,12 @@ def rejection(release: Release, id: bytes, seq: int, came: Any, faults: Sequence
 def _codes(release: Release, work: Work) -> list[tuple[str, ...]]:
     """What was out of the ordinary about each row; nothing, for almost all."""
     codes: list[tuple[str, ...]] = [()] * len(work.ids)
-    for row in np.flatnonzero(work.failed.astype(bool)).tolist():
-        codes[row] += (f"fallback:{work.failed[row]}",)
-    for row in np.flatnonzero(work.audited).tolist():
-        codes[row] += ("audit",)
+    for row, why in enumerate(work.failed.tolist()):
+        if why:
+            codes[row] += (f"fallback:{why}",)
+    for row, audited in enumerate(work.audited.tolist()):
+        if audited:
+            codes[row] += ("audit",)
     for row, fired in enumerate(work.judged.guardrails):
         if fired:
             codes[row] += tuple(f"guardrail:{release.system.guardrails[each].why}" for each in fired)
@@ -115,13 +119,13 @@ def reasons_body(reasons: Sequence[Reason], descriptions: Mapping[str, str]) -> 
                         for each, reason in zip(plain(reasons), reasons, strict=True)])  # fmt: skip
 
 
-def _whole(values: Floats) -> list[int | None]:
-    """Numbers as whole millionths; what is not a finite number is None."""
-    finite = np.isfinite(values)
-    known = finite.all()
-    whole: list[int | None] = millionths(values if known else np.where(finite, values, 0.0)).tolist()
-    if known:
-        return whole
-    for row in np.flatnonzero(~finite).tolist():
-        whole[row] = None
+def _whole(columns: Sequence[Floats]) -> list[list[int | None]]:
+    """Columns of numbers as whole millionths; what is not a finite number is None."""
+    table = np.array(columns)
+    finite = np.isfinite(table)
+    if finite.all():
+        return millionths(table).tolist()  # type: ignore[no-any-return]  # of an array of two dimensions
+    whole: list[list[int | None]] = millionths(np.where(finite, table, 0.0)).tolist()
+    for column, row in np.argwhere(~finite).tolist():
+        whole[column][row] = None
     return whole

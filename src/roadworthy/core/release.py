@@ -19,8 +19,9 @@ from roadworthy.core.batch import Batch, Floats, coded
 from roadworthy.core.calibrate import Calibration
 from roadworthy.core.contract import MAX_INTEGER, Contract, Fault, Field, quantum
 from roadworthy.core.explain import Changed, Contributions, Reference
-from roadworthy.core.features import Feature, in_order
+from roadworthy.core.features import Feature, in_order, to_call
 from roadworthy.core.personal import PROTECTED
+from roadworthy.core.policy import Payoffs, constant_payoffs
 from roadworthy.core.system import System
 from roadworthy.core.venn_abers import Step, VennAbers
 from roadworthy.core.views import OUTCOME, Fact, View, facts_of
@@ -97,6 +98,16 @@ class Release:
     def categories(self) -> Mapping[str, Mapping[str, float]]:
         """For each text feature the code of each value that the model knows."""
         return coded(self.manifest.categories)
+
+    @cached_property
+    def called(self) -> tuple[Feature, ...]:
+        """The features that are functions, each after those that it reads."""
+        return to_call(self.features)
+
+    @cached_property
+    def payoffs(self) -> Payoffs | None:
+        """What its actions bring, where that is the same for all rows."""
+        return constant_payoffs(self.system)
 
     @cached_property
     def digest_bytes(self) -> bytes:

@@ -140,7 +140,7 @@ class RunningViews:
             lane.keep(kept, kinds)
 
     def _follow(self, known: Ints) -> None:
-        if len(known) and (np.any(np.diff(known) < 0) or (self._known is not None and known[0] < self._known)):
+        if len(known) and ((known[1:] < known[:-1]).any() or (self._known is not None and known[0] < self._known)):
             raise ValueError("rows in the order of arrival (known, not before at, never goes back), got another order")
         self._before = self._known
 

@@ -32,6 +32,7 @@ INPUT, OUTCOME = "input", "outcome"  # the streams of a system's log
 KNOWN = "known_at"  # the column of a source that says when a row reached us; without one it was known at once
 TAKEN, REPEATED, CONFLICT, REJECTED = 0, 1, 2, 3
 UNRECORDED = 4  # a bad row that was answered and left no record: see `flows.tally`
+NO_LABELS = Labels(np.empty(0, np.int64), np.empty(0, np.int64), np.empty(0), np.empty(0))
 
 
 @dataclass(slots=True)
@@ -55,6 +56,8 @@ class Taken:
     @property
     def recorded(self) -> Ints:
         """The positions of the rows that have a record of this batch."""
+        if len(self.new) == len(self.status):
+            return self.new
         return np.flatnonzero((self.status != REPEATED) & (self.status != UNRECORDED))
 
     @property
@@ -154,8 +157,10 @@ class Desk:
 
     def labels(self, taken: Taken) -> Labels:
         """Outcomes that came before their decision: they waited in the log, and count from the decision on."""
+        if not taken.found:
+            return NO_LABELS
         waited: list[tuple[int, int, float, float]] = []
-        for position, origin in enumerate(taken.new.tolist() if taken.found else ()):
+        for position, origin in enumerate(taken.new.tolist()):
             told = versions(taken.found.get(taken.ids[origin], ()))
             label = [np.nan, *labels(told, self.release.system.outcome.conflict).tolist()] if told else []
             waited += [(position, each.known, label[nth + 1], label[nth]) for nth, each in enumerate(told)]
@@ -166,13 +171,14 @@ class Desk:
         """Which rows are new, repeats, conflicts or rejected."""
         contract, system = self.release.contract, self.release.system
         good = keeps(contract, batch)
-        good[list(bad)] = False
-        wrong = _wrong(contract, batch, np.flatnonzero(~good), bad)
+        if bad:
+            good[list(bad)] = False
+        wrong = {} if good.all() else _wrong(contract, batch, np.flatnonzero(~good), bad)
         for row, large in self.release.too_large(batch).items():
             good[row], wrong[row] = False, [*wrong.get(row, ()), *large]
         ids = decision_ids(system.name, batch[system.decision.id])
         status = np.where(good, TAKEN, REJECTED)
-        found = self.store.find(system.name, [ids[row] for row in np.flatnonzero(good)])
+        found = self.store.find(system.name, [id for id, fine in zip(ids, good.tolist(), strict=True) if fine])
         self._repeats(batch, ids, status, wrong, found)
         new = np.flatnonzero(status == TAKEN)
         rows = batch if len(new) == len(batch) else batch.take(new)
@@ -190,7 +196,7 @@ class Desk:
         decided = {id: each.item.mac for id, many in found.items() if (each := decision_of(many))}
         if not decided and len(set(ids)) == len(ids):
             return
-        names = [field.name for field in self.release.contract.fields]
+        names = self.release.contract.names
         for row in np.flatnonzero(status == TAKEN).tolist():
             code = record.mac(self.key, record.bodies(batch.take(slice(row, row + 1)).select(names))[0])
             before = decided.setdefault(ids[row], -1 - row)
@@ -208,8 +214,8 @@ class Desk:
         recorded = taken.recorded
         seqs = self.seq + 1 + np.arange(len(recorded))
         made = seqs[taken.status[recorded] == TAKEN].tolist()
-        names = tuple(field.name for field in self.release.contract.fields)
-        rows = taken.rows.select(names)
+        contract = self.release.contract
+        rows = taken.rows.select(contract.names)
         kept = [
             decisions(part.release, part.work, rows.take(part.places) if len(taken.parts) > 1 else rows,
                       taken.known[part.places], [made[place] for place in part.places.tolist()], self.key,
@@ -218,11 +224,10 @@ class Desk:
         ]  # fmt: skip
         records = taken.written = written(taken.parts, kept, len(made))
         taken.items = [Item(*each) for each in zip(records.ids, records.macs, records.records, strict=True)]
-        for place, row in enumerate(recorded.tolist()):
+        for place, row in enumerate(recorded.tolist() if len(made) < len(recorded) else ()):
             if taken.status[row] != TAKEN:
                 self._reject(taken, row, place, int(seqs[place]), raw)
-        times = tuple(field.name for field in self.release.contract.fields if field.kind == "time")
-        fields = {"input": names, "facts": taken.parts[0].work.facts.names, "times": times}
+        fields = {"input": contract.names, "facts": taken.parts[0].work.facts.names, "times": contract.times}
         return Entry(self.release.system.name, INPUT, self.seq + 1, fields, tuple(taken.items))
 
     def _reject(self, taken: Taken, row: int, place: int, seq: int, raw: Callable[[int], Any]) -> None:
@@ -238,8 +243,6 @@ def _wrong(
     contract: Contract, batch: Batch, rows: Ints, told: Mapping[int, Sequence[Fault]]
 ) -> dict[int, Sequence[Fault]]:
     """All that is wrong with these rows."""
-    if not len(rows):
-        return {}
     part = batch.take(rows)
     verdicts = check(contract, part)
     return {row: faults(contract, part, verdicts, place, told.get(row, ())) for place, row in enumerate(rows.tolist())}

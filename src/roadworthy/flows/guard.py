@@ -18,6 +18,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, TypeVar
 
 import numpy as np
+from msgspec import structs
 
 from roadworthy.core import record
 from roadworthy.core.batch import Batch, Floats, missing, text
@@ -80,7 +81,7 @@ class Guard:
         work = decide_rows(guarded, rows, facts, ids, stages)
         if self.remote is None:
             return work
-        return work._replace(facts=work.facts.with_columns({RESPONSE: text(self._said)}))
+        return structs.replace(work, facts=work.facts.with_columns({RESPONSE: text(self._said)}))
 
     def probe(self) -> None:
         """Ask a remote model for rows whose scores are known. Another answer is a silent change until it is undone.

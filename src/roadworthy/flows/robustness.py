@@ -68,7 +68,7 @@ def _scores(project: Project, release: Release, examples: Examples) -> Floats:
     """The model's scores; -1 where there is none."""
     assert release.predict is not None, "a release with a model"
     try:
-        features = replace(features_of(project, examples), categories=coded(release.manifest.categories))
+        features = features_of(project, examples).with_categories(coded(release.manifest.categories))
         raw = np.asarray(release.predict(features), np.float64)
     except Exception:  # noqa: BLE001  a model may raise anything about inputs that it was never meant for
         return np.full(len(examples), -1.0)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
-from dataclasses import replace
 from typing import Any
 
 import numpy as np
@@ -77,7 +76,7 @@ def out_of_fold(
     drawn = np.array(uniform(f"fold/{seed}", [name.encode() for name in names.tolist()]))
     fold = (drawn * FOLDS).astype(np.int64)[place.reshape(-1)]
     features = features_of(project, known)
-    features = replace(features, categories=coded(categories_of(features)))
+    features = features.with_categories(coded(categories_of(features)))
     score = np.empty(len(known))
     for each in range(FOLDS):
         held = fold == each

@@ -7,14 +7,14 @@ Both give the same batch: the quick way never decides that a row is bad.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import msgspec
 import numpy as np
 
-from roadworthy.core.batch import Batch, Column, concat, text
+from roadworthy.core.batch import Batch, Column, concat
 from roadworthy.core.contract import MAX_INTEGER, Contract, Field
 from roadworthy.flows.inputs import Parsed, parse_rows, time_column
 
@@ -42,6 +42,8 @@ class Swift:
     timezone: str
     fields: tuple[Field, ...]
     numbers: int  # how many of the fields are numbers or booleans
+    texts: int  # how many come after these
+    order: tuple[tuple[str, int], ...]  # the contract's columns, each with its place among `fields`
     decode: Callable[[bytes], Any]
 
     def read(self, body: bytes) -> Row | None:
@@ -71,27 +73,31 @@ class Swift:
 
     def _columns(self, rows: Sequence[tuple[Any, ...]]) -> Batch | None:
         """The batch of these rows; None where one of them needs care."""
-        numbers = np.array([row[: self.numbers] for row in rows], np.float64).T.copy()
-        if (np.abs(numbers) >= MAX_INTEGER).any():
+        numbers, texts = self.numbers, self.numbers + self.texts
+        table = np.array([row[:numbers] for row in rows], np.float64).T.copy()
+        if (np.abs(table) >= MAX_INTEGER).any():
             return None
-        columns: dict[str, Column] = {}
-        others = zip(*(row[self.numbers :] for row in rows), strict=True)
-        for place, field in enumerate(self.fields):
-            column = numbers[place] if place < self.numbers else self._column(field, next(others))
-            if column is None:
-                return None
-            columns[field.name] = column
-        return Batch({field.name: columns[field.name] for field in self.contract.fields}, len(rows))
-
-    def _column(self, field: Field, values: Iterable[str | None]) -> Column | None:
-        return text(values) if field.kind == "text" else time_column(field, values, self.timezone)
+        columns: list[Column | None] = [*table, *_text_table([row[numbers:texts] for row in rows], self.texts)]
+        for field, values in zip(self.fields[texts:], zip(*[row[texts:] for row in rows], strict=True), strict=True):
+            columns.append(time_column(field, values, self.timezone))
+        named = {name: column for name, place in self.order if (column := columns[place]) is not None}
+        return Batch(named, len(rows)) if len(named) == len(columns) else None
 
 
 def swift(contract: Contract, timezone: str) -> Swift:
     """The quick way for rows of a contract; naive times are of this zone."""
     order = {"number": 0, "text": 1, "time": 2}
     fields = tuple(sorted(contract.fields, key=lambda field: order[field.kind]))
-    return Swift(contract, timezone, fields, sum(field.kind == "number" for field in fields), _decoder(fields))
+    kinds, places = [field.kind for field in fields], {field.name: place for place, field in enumerate(fields)}
+    named = tuple((name, places[name]) for name in contract.names)
+    return Swift(contract, timezone, fields, kinds.count("number"), kinds.count("text"), named, _decoder(fields))
+
+
+def _text_table(rows: Sequence[tuple[Any, ...]], texts: int) -> Column:
+    """The texts of all rows by column, shape (texts, rows)."""
+    table = np.empty((len(rows), texts), object)
+    table[:] = rows
+    return table.T.copy()
 
 
 def plain(row: object) -> Any:

@@ -173,14 +173,14 @@ def made(
     """
     features = features_of(project, learned_from)
     categories = categories_of(features)
-    features = replace(features, categories=coded(categories))
+    features = features.with_categories(coded(categories))
     fitted = _trained(train, features, learned_from.labels, seed)
     loader = loader_for(fitted)
     data = loader.save(fitted)
     predict = loader.load(data).predict
 
     def scores(part: Examples) -> Floats:
-        raw = predict(replace(features_of(project, part), categories=coded(categories)))
+        raw = predict(features_of(project, part).with_categories(coded(categories)))
         return np.rint(np.asarray(raw, np.float64) / SCORE_QUANTUM) * SCORE_QUANTUM
 
     recent = scores(calibrated_on)

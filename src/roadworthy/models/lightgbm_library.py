@@ -41,7 +41,8 @@ class Booster:
         # One row at a time has a function of its own, which works out its parameters once. It is not for two threads.
         self._call("LGBM_BoosterPredictForMatSingleRowFastInit", self._handle, NORMAL, FIRST, ALL, FLOAT64,
                    self._features, b"num_threads=1", ctypes.byref(self._single))  # fmt: skip
-        self._score, self._written = ctypes.c_double(), ctypes.c_int64()
+        self._row, self._score, self._written = np.empty((1, self._features)), ctypes.c_double(), ctypes.c_int64()
+        self._places = ctypes.c_void_p(self._row.ctypes.data), ctypes.byref(self._written), ctypes.byref(self._score)
 
     def num_trees(self) -> int:
         """How many trees it has."""
@@ -71,8 +72,8 @@ class Booster:
 
     def _one(self, matrix: Floats) -> Floats:
         with self._turn:
-            self._call("LGBM_BoosterPredictForMatSingleRowFast", self._single, ctypes.c_void_p(matrix.ctypes.data),
-                       ctypes.byref(self._written), ctypes.byref(self._score))  # fmt: skip
+            self._row[:] = matrix
+            self._call("LGBM_BoosterPredictForMatSingleRowFast", self._single, *self._places)
             return np.array([self._score.value])
 
     def _call(self, name: str, *arguments: Any) -> None:

@@ -25,7 +25,7 @@ else:
 
 ID = 16  # bytes
 BLOCK = 512  # records
-TINY = 512  # bytes; below it, compressing costs more than it saves
+TINY = 1024  # bytes; below it, compressing costs more than it saves: a record of 529 bytes alone becomes one of 524
 LEVEL = 1  # 1.0 us a record of 490 bytes and to a third of it; zlib at its fastest took 3.0 us for a tenth less
 _COMPRESSED = 0x28  # how a Zstandard frame begins; a MessagePack array never does
 

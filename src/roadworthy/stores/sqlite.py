@@ -55,7 +55,7 @@ class Sizes:
 
     ids: int = 1 << 16  # in memory worth moving to the table: 12 MB, read again in a moment after a crash
     slice: int = 1 << 13  # ids moved in one transaction; an append waits for one slice at most
-    wal: int = 4 << 20  # bytes worth a checkpoint
+    wal: int = 1 << 20  # bytes worth a checkpoint: a larger one holds up an append for longer
     page: int = 4 << 20  # bytes of packed entries that a scan holds at a time
 
 
@@ -122,7 +122,8 @@ class SQLiteStore:
                         # Before the commit: whoever sees the entry in the log must also find its ids.
                         noted[number] = prefixes([item.id for item in entry.items]).tolist()
                         self._recent.note(number, noted[number])
-                    writer.executemany(tables.ADD_DOCUMENT, bodies)
+                    if bodies:
+                        writer.executemany(tables.ADD_DOCUMENT, bodies)
             except BaseException:
                 for number in reversed(noted):
                     self._recent.forget(number, noted[number])
