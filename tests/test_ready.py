@@ -5,18 +5,15 @@ from __future__ import annotations
 import asyncio
 import json
 import re
-import shutil
 from html import unescape
 from itertools import chain
 from xml.etree import ElementTree
 
 import httpx
 import numpy as np
-import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from small_office import APPROVER, NAME, OWNERS, office, person
-from small_world import make_place, rehearsed_home
 
 from roadworthy.app import open_app
 from roadworthy.cli import COMMANDS, run
@@ -32,20 +29,6 @@ from roadworthy.web import build
 
 VERDICTS = ("pass", "fail", "not enough data")
 ANN = ("--by", "ann@example.com")
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A small world, rehearsed into a home: its release has a model."""
-    place = make_place(tmp_path_factory.mktemp("world"))
-    rehearsed_home(place)
-    return place
-
-
-@pytest.fixture
-def home(made, tmp_path):
-    """A copy of it."""
-    return shutil.copytree(made.home, tmp_path / "home")
 
 
 def carded(capsys, home, *words):
@@ -157,11 +140,11 @@ def test_people_count_by_what_they_did(tmp_path):
         assert "newer evidence" in found["approved"]["said"]
 
 
-def test_a_rule_is_kept_and_promoted_as_a_release(made, tmp_path, capsys):
+def test_a_rule_is_kept_and_promoted_as_a_release(rehearsed, tmp_path, capsys):
     """`train --rule` keeps the rule as a release of its kind, without a model, and it goes live as any other."""
     place = ("--home", str(tmp_path / "rules"))
     capsys.readouterr()
-    assert run(["train", "--rule", "--system", str(made.system), "--json", *place]) == 0
+    assert run(["train", "--rule", "--system", str(rehearsed.system), "--json", *place]) == 0
     kept = json.loads(capsys.readouterr().out)
     assert kept["kind"] == "rule"
     assert run(["promote", kept["release"], *place]) == 0

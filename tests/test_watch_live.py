@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import asyncio
 import json
-import shutil
 import socketserver
 import threading
 from contextlib import contextmanager
@@ -13,7 +12,7 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 import httpx
 import numpy as np
 import pytest
-from small_world import DAY, START, make_place, rehearsed_home
+from small_world import DAY, START
 
 from roadworthy.app import open_app
 from roadworthy.cli import run
@@ -31,20 +30,6 @@ from roadworthy.web import build
 NAME = "card-fraud"
 BY = ("--by", "ann@example.com")
 APPRISE = pytest.mark.filterwarnings("ignore:'imghdr' is deprecated:DeprecationWarning")  # what Apprise imports
-
-
-@pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    """A small world, rehearsed into a home: its release has a model."""
-    place = make_place(tmp_path_factory.mktemp("world"))
-    rehearsed_home(place)
-    return place
-
-
-@pytest.fixture
-def home(made, tmp_path):
-    """A copy of it."""
-    return shutil.copytree(made.home, tmp_path / "home")
 
 
 def payments(first, rows, at, amount=20.5):

@@ -9,7 +9,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import NamedTuple
 
 import msgspec
 import numpy as np
@@ -22,7 +21,7 @@ MONEY = 1_000_000  # money enters sums as whole millionths of the currency unit,
 
 @dataclass(frozen=True, slots=True)
 class Payoff:
-    """Money of one action for each row, shape (rows,), when the outcome is true and when it is false."""
+    """Money of an action for each row, shape (rows,), when the outcome is true and when it is false."""
 
     if_true: Floats
     if_false: Floats
@@ -44,22 +43,16 @@ def payoffs(system: System, rows: Batch) -> dict[str, Payoff]:
     return {action: out[action] for action in system.decision.actions}
 
 
-class Payoffs(NamedTuple):
-    """Money of every declared action, each of shape (actions, rows), or (actions, 1) where all rows have the same."""
-
-    if_true: Floats
-    if_false: Floats
-
-
-def constant_payoffs(system: System) -> Payoffs | None:
-    """The payoffs of a system whose amounts read no column of the row, to be worked out once; None for others."""
+def constant_payoffs(system: System) -> Payoff | None:
+    """The payoffs, shape (actions, 1), of a system whose amounts read no column of the row; None for others."""
     amounts = [amount for each in system.value for amount in (each.if_true, each.if_false)]
-    return None if any(amount.inputs for amount in amounts) else _payoffs(system, Batch({}, 1))
+    return None if any(amount.inputs for amount in amounts) else _stacked(system, Batch({}, 1))
 
 
-def _payoffs(system: System, rows: Batch) -> Payoffs:
+def _stacked(system: System, rows: Batch) -> Payoff:
+    """The payoffs of all declared actions, shape (actions, rows)."""
     each = payoffs(system, rows).values()
-    return Payoffs(np.array([pay.if_true for pay in each]), np.array([pay.if_false for pay in each]))
+    return Payoff(np.array([pay.if_true for pay in each]), np.array([pay.if_false for pay in each]))
 
 
 def _review(reviewers: Reviewers, direct: Mapping[str, Payoff], accuracy: float) -> Payoff:
@@ -105,16 +98,13 @@ class Judgement(msgspec.Struct, frozen=True, eq=False):
         return np.asarray(text(self.actions)[self.chosen])
 
 
-def judge(
-    system: System, rows: Batch, probability: Floats, price: Floats, constant: Payoffs | None = None
-) -> Judgement:
+def judge(system: System, rows: Batch, probability: Floats, price: Floats, constant: Payoff | None = None) -> Judgement:
     """Choose each row's action. Rows without a probability take the declared fallback.
 
     `constant` are the system's `constant_payoffs`, where they are known already.
     """
     actions, length = system.decision.actions, len(rows)
-    if_true, if_false = constant or _payoffs(system, rows)
-    money = probability * if_true + (1 - probability) * if_false
+    money = (constant or _stacked(system, rows)).expected(probability)
     gain, review_value, offered = np.full(length, -np.inf), np.full(length, np.nan), money
     if system.reviewers is not None:
         review = actions.index(system.reviewers.action)

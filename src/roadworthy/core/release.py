@@ -21,7 +21,7 @@ from roadworthy.core.contract import MAX_INTEGER, Contract, Fault, Field, quantu
 from roadworthy.core.explain import Changed, Contributions, Reference
 from roadworthy.core.features import Feature, in_order, to_call
 from roadworthy.core.personal import PROTECTED
-from roadworthy.core.policy import Payoffs, constant_payoffs
+from roadworthy.core.policy import Payoff, constant_payoffs
 from roadworthy.core.system import System
 from roadworthy.core.venn_abers import Step, VennAbers
 from roadworthy.core.views import OUTCOME, Fact, View, facts_of
@@ -105,7 +105,7 @@ class Release:
         return to_call(self.features)
 
     @cached_property
-    def payoffs(self) -> Payoffs | None:
+    def payoffs(self) -> Payoff | None:
         """What its actions bring, where that is the same for all rows."""
         return constant_payoffs(self.system)
 

@@ -54,11 +54,10 @@ def items_of(store: Store, declared: System, at: str) -> list[dict[str, Any]]:
 
 
 def _item(found: Said, owner: Owner, waiver: Said | None) -> dict[str, Any]:
-    part = ANSWERS[found["group"]]
     held = dict(waiver) if waiver and waiver["holds"] else None
     where = place(found["path"], found["cell"], found["line"])
-    answers = owner.product if part == "product" else owner.on_call
-    return {**found, "place": where, "owner": answers, "part": part, "waiver": held, "kept": held is not None}
+    answers = owner.product if ANSWERS[found["group"]] == "product" else owner.on_call
+    return {**found, "place": where, "owner": answers, "waiver": held, "kept": held is not None}
 
 
 def still_open(items: Sequence[Said]) -> list[Said]:
