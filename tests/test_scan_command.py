@@ -166,3 +166,17 @@ def test_the_example_of_the_document_prints_what_stands_there(tmp_path, capsys) 
     assert command.split() == ["roadworthy", "scan", ".", "--fail-on", "never"]
     assert run(["scan", str(tmp_path), "--fail-on", "never"]) == 0
     assert capsys.readouterr().out == shown
+
+
+def test_of_one_file_nothing_is_said_that_only_its_folder_can_tell(tmp_path, capsys):
+    """What is declared, tested or lies beside a script counts with its folder, and is not missed without it."""
+    asked = 'import pandas\n\nrows = pandas.read_csv("rows.csv")\nprint(input("which? "))\n'
+    (tmp_path / "look.py").write_text(asked)
+    rules = []
+    for path in (tmp_path / "look.py", tmp_path):
+        capsys.readouterr()
+        run(["scan", str(path), "--json"])
+        said = json.loads(capsys.readouterr().out)
+        rules.append({each["rule"] for block in said["blocks"] for each in block["findings"]})
+    assert rules[0] == {"asks-at-keyboard"}
+    assert rules[1] == {"asks-at-keyboard", "no-tests", "undeclared-dependencies", "data-without-version"}

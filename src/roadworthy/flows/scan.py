@@ -66,7 +66,9 @@ def read_folder(path: Path) -> Reading:
     if not subjects:
         raise InputError(f"there is no notebook and no script to read in {path}", hint="expected .ipynb or .py files")
     remarks += [(each.document.path, why) for each in subjects for why in _unread(each.document)]
-    folder = Folder(tuple(subjects), frozenset(files), environment, frozenset(sys.stdlib_module_names), tables)
+    folder = Folder(
+        tuple(subjects), frozenset(files), environment, frozenset(sys.stdlib_module_names), tables, path.is_file()
+    )
     return Reading(folder, remarks)
 
 

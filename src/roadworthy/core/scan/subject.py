@@ -79,6 +79,7 @@ class Folder:
     environment: Mapping[str, str] = field(default_factory=dict)
     standard: frozenset[str] = frozenset()  # the names of Python's own modules
     tables: Mapping[str, Mapping[str, Sequence[str]]] = field(default_factory=dict)  # columns of tables, some values
+    alone: bool = False  # one file that was asked for: nothing is known of what stands beside it
 
     @property
     def python(self) -> tuple[Subject, ...]:

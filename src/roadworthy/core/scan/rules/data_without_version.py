@@ -16,7 +16,7 @@ VERSIONED = re.compile(r"[0-9a-f]{7,64}|\bv?\d+\.\d+|20\d\d[-_]?[01]\d|version|s
 
 def across(folder: Folder) -> Iterator[Hit]:
     """Each source that may hold other rows tomorrow, or that is not here; none where data versions are kept."""
-    versioned = any(name.endswith(".dvc") or ".lakefs" in name for name in folder.names)
+    versioned = folder.alone or any(name.endswith(".dvc") or ".lakefs" in name for name in folder.names)
     here = {name.rsplit("/", 1)[-1] for name in folder.names}
     for subject in folder.python:
         written = {text.rsplit("/", 1)[-1] for text in _written(subject)}

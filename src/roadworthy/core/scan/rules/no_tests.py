@@ -15,7 +15,7 @@ CHECKS = ("assert_frame_equal", "assert_allclose", "assert_array_equal", "pander
 
 def across(folder: Folder) -> Iterator[Hit]:
     """One finding for a folder with code and without a test or an assertion."""
-    if not folder.python or any(TESTS.search(name) for name in folder.names):
+    if folder.alone or not folder.python or any(TESTS.search(name) for name in folder.names):
         return
     for subject in folder.python:
         asserts = any(isinstance(node, ast.Assert) for node in subject.document.nodes)

@@ -24,7 +24,7 @@ def across(folder: Folder) -> Iterator[Hit]:
     """What is imported and declared nowhere: one finding a folder without declarations, else one a package."""
     own = {part for name in folder.names for part in re.split(r"[/.]", name)}
     used = _used(folder, own)
-    if not used:
+    if folder.alone or not used:
         return
     declared = {_plain(word) for text in folder.environment.values() for word in re.findall(r"[A-Za-z][\w.\-]*", text)}
     if not folder.environment:
